@@ -1,0 +1,1 @@
+"""Architectures as data: standard library only, no torch."""

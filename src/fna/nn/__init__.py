@@ -1,0 +1,1 @@
+"""Modules: data in, nn.Module out."""

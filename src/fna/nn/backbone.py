@@ -1,0 +1,36 @@
+"""The backbone of an architecture: stem and stages, returning the taps that a head asked for."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from fna.arch.arch import Arch, Tap, placed, stem_conv, tap_channels, tap_stride
+from fna.nn.layers import ConvNormActivation, Layer
+
+
+class Backbone(nn.Module):
+    """`arch` as a module.
+
+    `channels` and `strides` say what each tap is: a list in the order of `taps` (default: the last stage).
+    """
+
+    def __init__(self, arch: Arch, taps: Sequence[Tap] = (), output_stride: int = 32) -> None:
+        super().__init__()
+        self.arch = arch
+        self.taps = tuple(taps) or (Tap(len(arch.stages) - 1),)
+        self.channels = [tap_channels(arch, tap) for tap in self.taps]
+        self.strides = [tap_stride(arch, tap, output_stride) for tap in self.taps]
+        self.stem = ConvNormActivation(stem_conv(arch.stem))
+        stages: list[list[Layer]] = [[] for _ in arch.stages]
+        for place, op in placed(arch, output_stride=output_stride):
+            stages[place.stage].append(Layer(place, op))
+        self.stages = nn.ModuleList(nn.Sequential(*layers) for layers in stages)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) -> one (N, channels, H / stride, W / stride) per tap, sizes rounded up."""
+        outputs: list[Tensor] = []
+        x = self.stem(images)
+        for stage in self.stages:
+            x = stage(x)
+            outputs.append(x)
+        return [outputs[tap.stage] for tap in self.taps]

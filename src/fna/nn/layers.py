@@ -1,0 +1,59 @@
+"""Modules of a layer, built from its convolutions as data."""
+
+from torch import Tensor, nn
+
+from fna.arch.arch import Place
+from fna.arch.layers import Conv, MBConv
+
+ACTIVATIONS: dict[str | None, type[nn.Module]] = {"relu6": nn.ReLU6, "relu": nn.ReLU, None: nn.Identity}
+
+
+class ConvNormActivation(nn.Module):
+    """One `Conv` record as a module: `conv`, `norm`, `activation`.
+
+    `plain_norm` makes the norm one of batch statistics without scale, shift and running statistics, as the authors'
+    super network has it.
+    """
+
+    def __init__(self, conv: Conv, plain_norm: bool = False) -> None:
+        super().__init__()
+        padding = conv.dilation * (conv.kernel // 2)
+        self.conv = nn.Conv2d(
+            conv.cin,
+            conv.cout,
+            conv.kernel,
+            conv.stride,
+            padding,
+            conv.dilation,
+            conv.groups,
+            bias=conv.bias,
+        )
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out")
+        if self.conv.bias is not None:
+            nn.init.zeros_(self.conv.bias)
+        self.norm: nn.Module = nn.Identity()
+        if conv.norm:
+            self.norm = nn.BatchNorm2d(conv.cout, affine=not plain_norm, track_running_stats=not plain_norm)
+        activation = ACTIVATIONS[conv.activation]
+        self.activation = activation() if conv.activation is None else activation(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, H, W) -> (N, cout, ceil(H / stride), ceil(W / stride))."""
+        return self.activation(self.norm(self.conv(x)))
+
+
+class Layer(nn.Module):
+    """An inverted residual layer at its place; the input is added where shapes allow."""
+
+    def __init__(self, place: Place, op: MBConv, plain_norm: bool = False) -> None:
+        super().__init__()
+        for conv in place.convs(op):
+            self.add_module(conv.name, ConvNormActivation(conv, plain_norm))
+        self.residual = place.stride == 1 and place.cin == place.cout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, H, W) -> (N, cout, ceil(H / stride), ceil(W / stride))."""
+        y = x
+        for part in self.children():
+            y = part(y)
+        return x + y if self.residual else y
