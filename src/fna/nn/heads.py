@@ -122,16 +122,3 @@ HEADS: dict[str, type[nn.Module]] = {
 def build_head(head: Head) -> nn.Module:
     """The module of a head; forward takes the taps and the size of the logits."""
     return HEADS[head.name](head)
-
-
-class Network(nn.Module):
-    """Backbone (or super network) and head."""
-
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = head
-
-    def forward(self, images: Tensor, *path: object) -> Tensor:
-        """(N, 3, H, W) -> logits; a further argument goes to the super network as its path."""
-        return self.head(self.backbone(images, *path), images.shape[2:])

@@ -1,0 +1,196 @@
+"""Typed configuration: every key is a flag, a line of a recipe, and a line of the resolved copy in the run folder."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+
+from fna.arch.space import SPACES
+from fna.errors import UserError, unknown
+
+PositiveHW = tuple[PositiveInt, PositiveInt]
+
+
+def parse_hw(value: object) -> object:
+    """`360x480` (height x width) or `512` (a square) -> (height, width); anything else is passed on to be refused."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value, value)
+    if isinstance(value, str):
+        parts = value.lower().split("x")
+        if all(part.strip().isdigit() for part in parts) and len(parts) in (1, 2):
+            return (int(parts[0]), int(parts[-1]))
+    return value
+
+
+ImageSize = Annotated[PositiveHW, BeforeValidator(parse_hw)]
+
+SUFFIXES = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
+
+
+def parse_madds(text: str) -> int:
+    """`0.24G`, `240M` or a plain number -> multiply-adds."""
+    number, suffix = (text[:-1], text[-1].upper()) if text[-1:].upper() in SUFFIXES else (text, "")
+    try:
+        madds = int(round(float(number) * SUFFIXES.get(suffix, 1)))
+    except ValueError as error:
+        raise UserError(f"budget {text!r} is not a number of MAdds: write 0.9G, 240M or 240000000") from error
+    if madds <= 0:
+        raise UserError(f"budget {text!r} must be above zero")
+    return madds
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are errors, values are checked when they are set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Augment(Section):
+    """How training images are changed."""
+
+    resize: ImageSize | None = Field(None, description="resize images to HxW first; default: --imgsz where given")
+    scales: tuple[PositiveFloat, ...] = Field((0.75, 1.0, 1.25), description="one of these factors at random")
+    crop: ImageSize = Field((320, 320), description="random crop HxW in pixels, padded where the image is smaller")
+    flip: bool = Field(True, description="mirror left-right at random")
+
+
+class Search(Section):
+    """Architecture adaptation (paper 3.2)."""
+
+    method: Literal["alphas", "swaps"] = Field(
+        "swaps", description="alphas: the paper's gradient of the mixture; swaps: paired loss change of single candidates"
+    )
+    depths: tuple[PositiveInt, ...] = Field(SPACES["segmentation"][0], description="layers per searched stage")
+    kernels: tuple[PositiveInt, ...] = Field((3, 5, 7), description="kernel candidates")
+    expansions: tuple[PositiveInt, ...] = Field((3, 6), description="expansion candidates")
+    norm: Literal["seed", "plain"] = Field(
+        "seed", description="super network norms: the seed's scale and shift, or batch statistics alone (the authors)"
+    )
+    epochs: PositiveFloat = Field(20, description="passes over the weights' part of the training set")
+    alpha_epoch: NonNegativeFloat = Field(10, description="alphas start after this epoch")
+    alpha_split: float = Field(0.2, gt=0, lt=1, description="part of the training set held out for the alphas")
+    explore: float = Field(1.0, ge=0, le=1, description="chance that a layer leaves the seed's choice in a weight step before alphas start; 1 is uniform over candidates")
+    batch: PositiveInt = 16
+    augment: Augment = Augment()
+    lr: PositiveFloat = 0.02
+    lr_start: NonNegativeFloat = 1e-4
+    lr_end: NonNegativeFloat = 1e-3
+    warmup_epochs: NonNegativeFloat = 5
+    momentum: NonNegativeFloat = 0.9
+    weight_decay: NonNegativeFloat = 5e-4
+    clip: NonNegativeFloat = Field(0.0, description="gradient norm limit, 0 for none")
+    replicas: PositiveInt = Field(2, description="independent searches, averaged; their rank correlation is reported")
+    swap_batches: PositiveInt = Field(8, description="held-out batches on which each candidate is scored (swaps)")
+    alpha_lr: PositiveFloat = 1e-3
+    alpha_betas: tuple[float, float] = Field((0.5, 0.999), description="Adam betas of the alphas")
+    alpha_weight_decay: NonNegativeFloat = 4e-5
+    alpha_clip: NonNegativeFloat = Field(35.0, description="gradient norm limit of the alphas, 0 for none")
+    alpha_start: Literal["random", "seed"] = Field("random", description="alphas at 1e-3 normal, or favouring the seed")
+    cost_weight: NonNegativeFloat = Field(9e-3, description="lambda of the loss")
+    cost_base: float = Field(45.0, gt=1, description="tau, base of the logarithm")
+    cost_scale: PositiveFloat = Field(10.0, description="gamma, multiplies the cost in billions of MAdds")
+
+
+class Adapt(Section):
+    """Parameter adaptation (paper 3.2): remap the seed, refresh norm statistics, fine-tune."""
+
+    steps: PositiveInt = 1000
+    refresh_steps: NonNegativeInt = Field(50, description="batches to refresh batch-norm statistics before training")
+    batch: PositiveInt = 8
+    augment: Augment = Augment()
+    lr: PositiveFloat = 0.02
+    lr_start: NonNegativeFloat = 1e-4
+    warmup_steps: NonNegativeInt = 50
+    power: NonNegativeFloat = Field(0.9, description="of the polynomial decay")
+    head_lr_factor: PositiveFloat = Field(1.0, description="learning rate of the head over that of the backbone")
+    momentum: NonNegativeFloat = 0.9
+    weight_decay: NonNegativeFloat = 5e-4
+    clip: NonNegativeFloat = Field(0.0, description="gradient norm limit, 0 for none")
+    validate_steps: PositiveInt = Field(250, description="validate every so many steps, and at the end")
+
+
+class Evaluate(Section):
+    """How whole images are judged."""
+
+    window: ImageSize | None = Field(None, description="sliding window HxW; default: the whole image at once")
+    window_stride: float = Field(2 / 3, gt=0, le=1, description="step of the window as part of its size")
+
+
+class Config(Section):
+    """One run."""
+
+    task: Literal["seg"] = "seg"
+    backbone: str = Field("mobilenet_v2", description="the seed's architecture where no weights say it (zoo name)")
+    weights: str = Field("none", description="FILE, DEFAULT (torchvision), torchvision:NAME, timm:NAME, or none")
+    mean: tuple[float, float, float] | None = Field(None, description="input mean of RGB in [0, 1]; default: the seed's")
+    std: tuple[float, float, float] | None = Field(None, description="input std; default: the seed's")
+    head: Literal["deeplabv3", "deeplabv3plus"] = "deeplabv3"
+    output_stride: Literal[8, 16] = 16
+    imgsz: ImageSize | None = Field(None, description="HxW at which images are read and costs are counted; default: as they are, costs at the commonest size")
+    budget: tuple[str, ...] = Field((), description="whole-model MAdds at --imgsz, such as 0.9G; several give several networks; default: the seed's own cost")
+    class_weights: Literal["none", "auto"] = Field("none", description="auto: inverse square root of class frequency")
+    width_strategy: Literal["first", "norm_scale", "std", "l1"] = "first"
+    kernel_strategy: Literal["centre", "dilate"] = "centre"
+    search: Search = Search()
+    adapt: Adapt = Adapt()
+    evaluate: Evaluate = Evaluate()
+    seed: NonNegativeInt = Field(0, description="random seed")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    threads: NonNegativeInt = Field(0, description="CPU threads of torch, 0 for its own choice")
+    workers: NonNegativeInt = Field(0, description="processes that read images, 0 for none")
+    checkpoint_minutes: PositiveFloat = Field(2.0, description="save the state at least this often")
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    folder = resources.files("fna") / "recipes"
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a recipe: a name from the package, or a YAML file of the user's."""
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise UserError(f"no recipe file at {name}")
+        return Path(name)
+    if name not in recipe_names():
+        raise unknown("recipe", name, recipe_names())
+    return Path(str(resources.files("fna") / "recipes" / f"{name}.yaml"))
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a YAML file, strictly."""
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"cannot read the configuration {path}: {error}") from error
+    return from_data(data, str(path))
+
+
+def from_data(data: Any, source: str = "configuration") -> Config:
+    """A configuration from nested dicts; a UserError names each key that is wrong and the near name."""
+    if not isinstance(data, dict):
+        raise UserError(f"{source}: a mapping of keys was expected, got {type(data).__name__}")
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise UserError(f"{source}: " + "; ".join(_explain(e) for e in error.errors())) from error
+
+
+def _explain(error: Any) -> str:
+    *parents, key = [part for part in error["loc"] if isinstance(part, str)] or ["value"]
+    dotted = ".".join([*parents, key])
+    if error["type"] == "extra_forbidden":
+        section: Any = Config
+        for parent in parents:
+            section = section.model_fields[parent].annotation
+        return str(unknown("key", dotted, [".".join([*parents, name]) for name in section.model_fields]))
+    return f"{dotted} is {error['input']!r}: {error['msg']}"
+
+
+def to_yaml(config: Config) -> str:
+    """The resolved configuration; `load_config` reads it back to an equal value."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

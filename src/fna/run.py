@@ -1,0 +1,257 @@
+"""A run is a folder: configuration, environment, logs, states, cost ledger. The only file that knows about ranks."""
+
+import csv
+import json
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from fna import __version__
+from fna.config import Config, load_config, to_yaml
+from fna.errors import UserError
+
+PLAIN_SECONDS = 15.0
+"""Where the output is not a terminal, progress is one line per so many seconds."""
+
+
+class Interrupted(Exception):
+    """The user pressed Ctrl-C; the state is saved."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON, whole or not at all."""
+    write_text(path, json.dumps(data, indent=1) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and command of this process."""
+    import torchvision
+
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "fna": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "gpu": cuda,
+        "command": " ".join(["fna", *sys.argv[1:]]),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        return names[0] if names else platform.processor()
+    return platform.processor()
+
+
+class MetricsLog:
+    """A CSV that is only ever appended to; on resuming, rows from steps that will be repeated are dropped."""
+
+    def __init__(self, path: Path, first_step: int) -> None:
+        self.path = path
+        self.rows = [row for row in read_metrics(path) if int(row["step"]) < first_step]
+        if path.exists():
+            self._rewrite()
+
+    def add(self, step: int, **values: float) -> None:
+        """One row; new columns may appear at any time."""
+        known = list(self.rows[0]) if self.rows else []
+        row = {"step": str(step)} | {key: f"{value:.6g}" for key, value in values.items()}
+        self.rows.append(row)
+        if any(key not in known for key in row):
+            self._rewrite()
+        else:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, known).writerow(row)
+
+    def _rewrite(self) -> None:
+        columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        self.rows = [{key: row.get(key, "") for key in columns} for row in self.rows]
+        lines = [",".join(columns), *(",".join(row.values()) for row in self.rows)]
+        write_text(self.path, "\r\n".join(lines) + "\r\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """The rows of a metrics file; none if it does not exist."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row.get("step")]
+
+
+class Run:
+    """A run folder and the process that works on it."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.folder = folder
+        self.config = config
+        self.console = Console()
+        self._stop = False
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.fabric = Fabric(accelerator=_accelerator(config.device), devices=_devices(config.device), precision=config.precision)
+
+    @classmethod
+    def create(cls, out: str | Path, config: Config) -> "Run":
+        """A new folder; where `out` exists and is not empty, `out-2` and so on. Never overwrites."""
+        folder, n = Path(out), 1
+        while folder.exists() and any(folder.iterdir()):
+            n += 1
+            folder = Path(f"{out}-{n}")
+        folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder, config)
+        write_text(folder / "config.yaml", to_yaml(config))
+        write_json(folder / "env.json", environment())
+        return run
+
+    @classmethod
+    def open(cls, folder: str | Path, **changes: Any) -> "Run":
+        """An existing run with its own configuration; `changes` replace keys that do not alter results."""
+        folder = Path(folder)
+        if not (folder / "config.yaml").is_file():
+            raise UserError(f"{folder} is not a run folder: it has no config.yaml")
+        return cls(folder, load_config(folder / "config.yaml").model_copy(update=changes))
+
+    @property
+    def device(self) -> torch.device:
+        """Where tensors live."""
+        return self.fabric.device
+
+    def note(self, text: str) -> None:
+        """One line on the console and in log.txt."""
+        self.console.print(text, markup=False, highlight=False)
+        with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """The content of a JSON file of this run, or None."""
+        path = self.folder / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    def save_state(self, name: str, state: Mapping[str, Any]) -> None:
+        """Write a state of tensors and plain values, whole or not at all."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        torch.save(dict(state), temporary)
+        temporary.replace(path)
+
+    def load_state(self, name: str) -> dict[str, Any] | None:
+        """A state written by `save_state`, read weights-only; None if there is none."""
+        path = self.folder / name
+        return torch.load(path, map_location=self.device, weights_only=True) if path.is_file() else None
+
+    @contextmanager
+    def ledger(self, stage: str) -> Iterator[None]:
+        """Add the wall and device time of the block to the stage's entry in cost.json, however the block ends."""
+        start, last = time.monotonic(), time.monotonic()
+
+        def add() -> None:
+            nonlocal last
+            now = time.monotonic()
+            costs = self.read_json("cost.json") or {}
+            entry = costs.setdefault(stage, {"wall_seconds": 0.0, "device_hours": 0.0})
+            entry["wall_seconds"] = round(entry["wall_seconds"] + now - last, 2)
+            entry["device_hours"] = round(entry["wall_seconds"] * self.fabric.world_size / 3600, 5)
+            entry["device"] = str(self.device)
+            entry["threads"] = torch.get_num_threads()
+            write_json(self.folder / "cost.json", costs)
+            last = now
+
+        self._add_time = add
+        try:
+            yield
+        finally:
+            add()
+            self.note(f"  {stage}: {time.monotonic() - start:.0f} s")
+
+    def steps(self, label: str, first: int, last: int, save: Callable[[int], None]) -> Iterator[int]:
+        """Step numbers with progress on the console; saves when due, and on Ctrl-C saves and raises Interrupted.
+
+        `save(n)` is called after n steps are done, and after the last one.
+        """
+        self._stop = False
+        previous = signal.signal(signal.SIGINT, self._ask_to_stop)
+        saved, done = time.monotonic(), first
+        try:
+            with self._progress(label, first, last) as advance:
+                for step in range(first, last):
+                    torch.manual_seed((self.config.seed << 32) + step)  # dropout: a function of seed and step alone
+                    yield step
+                    done = step + 1
+                    advance(done)
+                    due = time.monotonic() - saved > 60 * self.config.checkpoint_minutes
+                    if self._stop or due or done == last:
+                        save(done)
+                        self._add_time()
+                        saved = time.monotonic()
+                    if self._stop:
+                        raise Interrupted
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        if self._stop:
+            raise KeyboardInterrupt
+        self._stop = True
+
+    @contextmanager
+    def _progress(self, label: str, first: int, last: int) -> Iterator[Callable[[int], None]]:
+        start = time.monotonic()
+        if self.console.is_terminal:
+            columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn(show_speed=True), TimeRemainingColumn())
+            with Progress(*columns, console=self.console, transient=True) as progress:
+                task = progress.add_task(label, total=last, completed=first)
+                yield lambda done: progress.update(task, completed=done)
+            return
+        shown = start
+
+        def plain(done: int) -> None:
+            nonlocal shown
+            now = time.monotonic()
+            if now - shown > PLAIN_SECONDS and done < last:
+                rate = (done - first) / (now - start)
+                print(f"  {label} {done}/{last}  {rate:.2f} steps/s  {(last - done) / rate:.0f} s left", flush=True)
+                shown = now
+
+        yield plain
+
+
+def _accelerator(device: str) -> str:
+    name = device.split(":")[0]
+    if name not in ("auto", "cpu", "cuda", "mps"):
+        raise UserError(f"device is {device!r}; write auto, cpu, cuda, cuda:N or mps")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device is 'cuda', but torch sees no CUDA device here; use --device cpu")
+    return name
+
+
+def _devices(device: str) -> list[int] | int:
+    index = device.partition(":")[2]
+    return [int(index)] if index.isdigit() else 1

@@ -1,0 +1,68 @@
+"""What a candidate is worth, measured by pairs: the held-out loss when it alone is swapped into the seed's path.
+
+A trained super network runs the seed's path and every path that differs from it in one layer, all on the same batches,
+so that what the batches have in common cancels. The scores add up over layers to first order, which is what the exact
+derivation under a budget assumes.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from fna.arch.space import Path, Space
+from fna.evaluate import to_device
+from fna.run import Run
+from fna.tasks.task import Batch, Task
+
+TEMPERATURE = 0.01
+"""Loss difference per unit of logit, about the standard error of one score; argmax and derivation do not depend on it."""
+
+
+def single_swaps(space: Space, seed_path: Path) -> list[tuple[int, int, Path]]:
+    """(layer, candidate, path) of every path that differs from the seed's in one layer."""
+    return [
+        (layer, candidate, (*seed_path[:layer], candidate, *seed_path[layer + 1 :]))
+        for layer, (_, candidates) in enumerate(space.searched)
+        for candidate in range(len(candidates))
+        if candidate != seed_path[layer]
+    ]
+
+
+def batch_statistics(model: nn.Module) -> None:
+    """Evaluation mode, but norms use each batch's statistics: running ones of rarely sampled candidates are stale."""
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train()
+
+
+@torch.no_grad()
+def score_swaps(
+    run: Run, task: Task, model: nn.Module, space: Space, seed_path: Path, batches: Iterator[Batch], folder: str
+) -> list[list[float]]:
+    """Logits (layers, candidates): minus the mean loss change over `batches`, over `TEMPERATURE`; 0 for the seed's own.
+
+    Resumes after the last whole batch; the loss table is kept in FOLDER/last.ckpt.
+    """
+    swaps = single_swaps(space, seed_path)
+    state = run.load_state(f"{folder}/last.ckpt")
+    table: list[list[float]] = state["table"] if state else []
+    held = list(batches)
+    batch_statistics(model)
+
+    def save(step: int) -> None:
+        run.save_state(f"{folder}/last.ckpt", {"table": table})
+
+    def loss(batch: Batch, path: Path) -> float:
+        return sum(float(term) for term in task.losses(model(batch["image"], path), batch).values())
+
+    for step in run.steps("score", len(table), len(held), save):
+        batch = to_device(run, held[step])
+        reference = loss(batch, seed_path)
+        table.append([loss(batch, path) - reference for _, _, path in swaps])
+
+    logits = [[0.0] * len(candidates) for _, candidates in space.searched]
+    for (layer, candidate, _), changes in zip(swaps, zip(*table, strict=True), strict=True):
+        logits[layer][candidate] = -sum(changes) / len(changes) / TEMPERATURE
+    return logits

@@ -1,0 +1,6 @@
+"""What a task adds to the method: data, head, loss, evaluator, drawing."""
+
+from fna.tasks.segmentation import Segmentation
+from fna.tasks.task import Task
+
+TASKS: dict[str, type[Task]] = {"seg": Segmentation}

@@ -1,0 +1,145 @@
+"""Semantic segmentation: DeepLab heads, cross entropy, mean intersection over union."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from fna.arch.arch import HW, Arch
+from fna.arch.heads import Head, describe
+from fna.config import Augment, Config, Evaluate
+from fna.data import dataset
+from fna.data.check import CheckReport, check
+from fna.data.samples import IGNORE, Sample, SegmentationData
+from fna.errors import UserError
+from fna.tasks.task import Batch
+
+
+class Segmentation:
+    """The task plug-in."""
+
+    score = "mIoU"
+
+    def __init__(self, config: Config, data: SegmentationData, mean: Sequence[float], std: Sequence[float]) -> None:
+        self.config = config
+        self.data = data
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.classes = data.classes
+        self.report: CheckReport = check(data)
+        if self.report.errors:
+            first = self.report.errors[0]
+            raise UserError(
+                f"{data.root}: {len(self.report.errors)} problem(s) in the data, the first: {first.text}. "
+                f"See all with: fna check {data.root}"
+            )
+        self.imgsz = config.imgsz or self._commonest_size()
+        self.class_weights = self._class_weights() if config.class_weights == "auto" else None
+
+    def _commonest_size(self) -> HW:
+        sizes = self.report.splits["train"].sizes
+        return max(sizes, key=lambda size: (sizes[size], size))
+
+    def _class_weights(self) -> Tensor:
+        """Inverse square root of each class's share of pixels, with a mean of 1 over the pixels."""
+        share = torch.tensor(self.report.splits["train"].pixels[: len(self.classes)], dtype=torch.float64)
+        share = share / share.sum()
+        weights = torch.where(share > 0, share.clamp(min=1e-9) ** -0.5, 0)
+        return (weights / (weights * share).sum()).float()
+
+    def head(self, arch: Arch) -> Head:
+        """The configured DeepLab head."""
+        return describe(self.config.head, arch, len(self.classes), self.config.output_stride)
+
+    def splits(self, replica: int = 0) -> tuple[Sequence[Sample], Sequence[Sample]]:
+        """Disjoint random parts of the training set (paper 4.1)."""
+        samples = self.data.splits["train"]
+        return dataset.split(samples, self.config.search.alpha_split, self.config.seed + 1000 * replica)
+
+    def training(
+        self, augment: Augment, samples: Sequence[Sample] | None = None, replica: int = 0
+    ) -> dataset.SegmentationDataset:
+        """Random scale, padded random crop, flip."""
+        return dataset.SegmentationDataset(
+            samples or self.data.splits["train"],
+            self.mean,
+            self.std,
+            self.data.label_mapping,
+            dataset.Augment(augment.scales, augment.crop, augment.flip),
+            augment.resize or self.config.imgsz,
+            self.config.seed + 1000 * replica,
+        )
+
+    def validation(self) -> dataset.SegmentationDataset:
+        """Whole images in order."""
+        return dataset.SegmentationDataset(
+            self.data.splits["val"], self.mean, self.std, self.data.label_mapping, None, self.config.imgsz
+        )
+
+    def losses(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Cross entropy over pixels that are not ignored; logits (N, classes, H, W), masks (N, H, W)."""
+        weight = None if self.class_weights is None else self.class_weights.to(outputs.device)
+        mask = batch["mask"]
+        # The mean over no pixel at all would be nan.
+        if bool((mask == IGNORE).all()):
+            return {"cross_entropy": outputs.sum() * 0}
+        return {"cross_entropy": F.cross_entropy(outputs.float(), mask, weight, ignore_index=IGNORE)}
+
+    def evaluator(self) -> "SegmentationEvaluator":
+        """Confusion matrix over whole images."""
+        return SegmentationEvaluator(self.classes, self.config.evaluate)
+
+
+class SegmentationEvaluator:
+    """mIoU, IoU per class and pixel accuracy from one confusion matrix."""
+
+    def __init__(self, classes: Sequence[str], how: Evaluate) -> None:
+        self.classes = tuple(classes)
+        self.how = how
+        self.matrix = MulticlassConfusionMatrix(len(classes), ignore_index=IGNORE)
+
+    def update(self, model: nn.Module, batch: Batch) -> None:
+        """Predict whole images and count pixels."""
+        self.matrix.to(batch["image"].device).update(predict_classes(model, batch["image"], self.how), batch["mask"])
+
+    def result(self) -> dict[str, Any]:
+        """score (= mIoU), mIoU, pixel_acc, IoU by class name; a class in neither truth nor prediction is None."""
+        matrix = self.matrix.compute().double()
+        right, union = matrix.diag(), matrix.sum(0) + matrix.sum(1) - matrix.diag()
+        iou = {
+            name: (float(right[c] / union[c]) if union[c] > 0 else None) for c, name in enumerate(self.classes)
+        }
+        present = [value for value in iou.values() if value is not None]
+        miou = sum(present) / len(present) if present else math.nan
+        accuracy = float(right.sum() / matrix.sum()) if matrix.sum() > 0 else math.nan
+        return {"score": miou, "mIoU": miou, "pixel_acc": accuracy, "IoU": iou, "confusion": matrix.long().tolist()}
+
+
+def predict_classes(model: nn.Module, images: Tensor, how: Evaluate) -> Tensor:
+    """Class index of every pixel, (N, 3, H, W) -> (N, H, W): the whole image at once, or sliding windows.
+
+    Windows overlap and their class probabilities are summed (the authors evaluate with 769 and a step of 2/3).
+    """
+    if how.window is None:
+        return model(images).argmax(1)
+    height, width = images.shape[2:]
+    window = (min(how.window[0], height), min(how.window[1], width))
+    total: Tensor | None = None
+    for top in window_starts(height, window[0], how.window_stride):
+        for left in window_starts(width, window[1], how.window_stride):
+            rows, columns = slice(top, top + window[0]), slice(left, left + window[1])
+            probabilities = model(images[:, :, rows, columns]).float().softmax(1)
+            if total is None:
+                total = probabilities.new_zeros(len(images), probabilities.shape[1], height, width)
+            total[:, :, rows, columns] += probabilities
+    assert total is not None
+    return total.argmax(1)
+
+
+def window_starts(size: int, window: int, stride: float) -> list[int]:
+    """First pixels of windows that cover `size`; the last one ends at the border."""
+    step = max(1, math.ceil(window * stride))
+    return sorted({min(start, size - window) for start in range(0, size - window + step, step)})

@@ -1,0 +1,52 @@
+"""The contract of a task: everything the loops need to know about it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from fna.arch.arch import HW, Arch
+from fna.arch.heads import Head
+from fna.config import Augment, Config
+
+Batch = Mapping[str, Tensor]
+"""At least `image` (N, 3, H, W), normalised."""
+
+
+class Evaluator(Protocol):
+    """Streams predictions into metrics."""
+
+    def update(self, model: nn.Module, batch: Batch) -> None:
+        """Predict a batch and count."""
+
+    def result(self) -> dict[str, Any]:
+        """Metrics as fractions; `score` is the one that chooses the best network."""
+
+
+class Task(Protocol):
+    """A task plug-in: a class with these members and a row in `fna.tasks.TASKS`."""
+
+    imgsz: HW
+    classes: tuple[str, ...]
+    score: str
+
+    def __init__(self, config: Config, data: Any, mean: Sequence[float], std: Sequence[float]) -> None: ...
+
+    def head(self, arch: Arch) -> Head:
+        """The head as data, for counting and building."""
+
+    def splits(self, replica: int = 0) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The training samples for the weights and for the alphas of a search; another split for each replica."""
+
+    def training(self, augment: Augment, samples: Sequence[Any] | None = None, replica: int = 0) -> Dataset[Any]:
+        """The endless training stream over `samples` (default: all): item p is a function of (seed, replica, p)."""
+
+    def validation(self) -> Dataset[Any]:
+        """The validation images, whole, in order."""
+
+    def losses(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Named terms, summed by the loop and logged by name."""
+
+    def evaluator(self) -> Evaluator:
+        """A fresh evaluator."""

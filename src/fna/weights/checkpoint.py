@@ -1,0 +1,65 @@
+"""Networks that leave the machine: safetensors with everything needed to use them as JSON metadata."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fna import __version__
+from fna.arch.arch import Arch
+from fna.errors import UserError
+
+
+@dataclass(frozen=True)
+class NetworkInfo:
+    """What a network is and how its input is made: RGB in [0, 1], minus mean, over std, at about `imgsz` (H, W)."""
+
+    arch: Arch
+    task: str
+    head: str
+    output_stride: int
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    imgsz: tuple[int, int]
+
+    def metadata(self) -> dict[str, str]:
+        """String values, as safetensors wants them; every one but the version is JSON."""
+        data = {key: value for key, value in asdict(self).items() if key != "arch"}
+        return {"fna": __version__, "fna_arch": self.arch.to_json(), **{k: json.dumps(v) for k, v in data.items()}}
+
+    @staticmethod
+    def from_metadata(metadata: Mapping[str, str], source: str) -> "NetworkInfo":
+        """The inverse of `metadata`; a UserError says what is missing."""
+        try:
+            arch = Arch.from_json(metadata["fna_arch"], source)
+            get = {key: json.loads(metadata[key]) for key in NetworkInfo.__dataclass_fields__ if key != "arch"}
+        except (KeyError, json.JSONDecodeError) as error:
+            raise UserError(f"{source} is not a network written by fna: its metadata lacks {error}") from error
+        tuples = {key: tuple(get[key]) for key in ("classes", "mean", "std", "imgsz")}
+        return NetworkInfo(arch, get["task"], get["head"], get["output_stride"], **tuples)
+
+
+def save_network(path: Path, weights: Mapping[str, Tensor], info: NetworkInfo) -> None:
+    """Write weights and metadata, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary, info.metadata())
+    temporary.replace(path)
+
+
+def load_network(path: Path) -> tuple[dict[str, Tensor], NetworkInfo]:
+    """Read what `save_network` wrote; a UserError for anything else."""
+    if not path.is_file():
+        raise UserError(f"no trained network at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a whole safetensors file ({error})") from error
+    return weights, NetworkInfo.from_metadata(metadata, str(path))

@@ -1,0 +1,144 @@
+"""The order of the packages is part of the design: imports go one way, and what needs no torch loads none."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "src" / "fna"
+
+# Lowest first. A part imports from levels before its own and, where that makes no circle, from its own.
+# `__init__` is what users import, `__version__` the one name in it that needs nothing else.
+ORDER = [
+    "__version__ errors",
+    "arch",
+    "config",
+    "nn weights data",
+    "tasks",
+    "run",
+    "search adapt evaluate latency",
+    "report export study",
+    "__init__",
+    "demo",
+    "cli",
+]
+LEVEL = {part: level for level, parts in enumerate(ORDER) for part in parts.split()}
+
+
+def modules(root: Path) -> dict[str, Path]:
+    """Dotted name -> file for every module under `root`; a package goes by the name of its `__init__.py`."""
+    return {
+        ".".join(file.relative_to(root.parent).with_suffix("").parts).removesuffix(".__init__"): file
+        for file in sorted(root.rglob("*.py"))
+    }
+
+
+def imported_by(name: str, file: Path) -> Iterator[str]:
+    """Absolute dotted names that `file` imports anywhere: at the top, inside functions and for type checking."""
+    package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            yield from (".".join(filter(None, [*above, node.module, alias.name])) for alias in node.names)
+
+
+def part_of(name: str) -> str:
+    """`fna.nn.heads` -> `nn`, and `fna` itself -> `__init__`."""
+    return (*name.split("."), "__init__")[1]
+
+
+def edges(root: Path) -> set[tuple[str, str]]:
+    """(importing part, imported part) for all imports between different parts of the package in `root`."""
+    pairs = {
+        (part_of(name), part_of(target))
+        for name, file in modules(root).items()
+        for target in imported_by(name, file)
+        if target.split(".")[0] == root.name
+    }
+    return {(importing, imported) for importing, imported in pairs if importing != imported}
+
+
+def upward_imports(root: Path) -> list[str]:
+    """The imports that break the order, one sentence each; a part without a level is one, too."""
+    found = edges(root)
+    parts = {part_of(name) for name in modules(root)} | {imported for _, imported in found}
+    return sorted(
+        [f"{part} has no place in ORDER of tests/test_layering.py: give it one" for part in parts - LEVEL.keys()]
+        + [f"{a} imports {b}" for a, b in found if a in LEVEL and b in LEVEL and LEVEL[b] > LEVEL[a]]
+    )
+
+
+def circle(root: Path) -> list[str]:
+    """One circle of parts that import each other, or nothing."""
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for importing, imported in edges(root):
+        sorter.add(importing, imported)
+    try:
+        sorter.prepare()
+    except ValueError as error:  # CycleError: its second argument is the circle
+        return list(error.args[1])
+    return []
+
+
+def test_imports_go_one_way() -> None:
+    assert upward_imports(PACKAGE) == []
+
+
+def test_no_parts_import_each_other_in_a_circle() -> None:
+    assert circle(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "complaint"),
+    [
+        ("arch/cost.py", "from fna.nn import heads", "arch imports nn"),
+        ("arch/cost.py", "def f() -> None:\n    import fna.search", "arch imports search"),
+        ("arch/cost.py", "from ..weights.remap import fit", "arch imports weights"),
+        ("run.py", "from . import cli", "run imports cli"),
+        ("run.py", "import fna", "run imports __init__"),
+        ("helpers.py", "", "helpers has no place in ORDER of tests/test_layering.py: give it one"),
+        ("run.py", "from fna import __version__, errors", None),
+        ("run.py", "from .tasks import segmentation", None),
+        ("nn/heads.py", "from .layers import build", None),
+    ],
+)
+def test_an_import_that_breaks_the_order_is_found(tmp_path: Path, file: str, line: str, complaint: str | None) -> None:
+    path = tmp_path / "fna" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(line, encoding="utf-8")
+    assert upward_imports(tmp_path / "fna") == ([complaint] if complaint else [])
+
+
+def test_a_circle_inside_a_level_is_found(tmp_path: Path) -> None:
+    root = tmp_path / "fna"
+    root.mkdir()
+    (root / "search.py").write_text("from fna import adapt", encoding="utf-8")
+    (root / "adapt.py").write_text("from fna.search import search", encoding="utf-8")
+    assert set(circle(root)) == {"adapt", "search"}
+
+
+def test_architectures_need_only_the_standard_library() -> None:
+    files = {name: file for name, file in modules(PACKAGE).items() if part_of(name) == "arch"}
+    assert files
+    foreign = {
+        (name, target)
+        for name, file in files.items()
+        for target in imported_by(name, file)
+        if target.split(".")[0] not in sys.stdlib_module_names | {PACKAGE.name}
+    }
+    assert foreign == set()
+
+
+@pytest.mark.parametrize("part", ["__init__", "errors", "arch", "config", "cli"])
+def test_a_part_that_answers_at_once_loads_no_torch(part: str) -> None:
+    names = [name for name in modules(PACKAGE) if part_of(name) == part]
+    assert names, f"src/fna has no {part}"
+    code = f"import sys, {', '.join(names)}; sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr or f"importing {', '.join(names)} loads torch"
