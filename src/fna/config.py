@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
+from fna.arch.arch import parse_imgsz
 from fna.arch.space import SPACES
 from fna.errors import UserError, unknown
 
@@ -14,17 +15,22 @@ PositiveHW = tuple[PositiveInt, PositiveInt]
 
 
 def parse_hw(value: object) -> object:
-    """`360x480` (height x width) or `512` (a square) -> (height, width); anything else is passed on to be refused."""
+    """Text or one number -> (height, width); anything else is passed on to be judged by its type."""
     if isinstance(value, int) and not isinstance(value, bool):
         return (value, value)
-    if isinstance(value, str):
-        parts = value.lower().split("x")
-        if all(part.strip().isdigit() for part in parts) and len(parts) in (1, 2):
-            return (int(parts[0]), int(parts[-1]))
-    return value
+    return parse_imgsz(value) if isinstance(value, str) else value
 
 
 ImageSize = Annotated[PositiveHW, BeforeValidator(parse_hw)]
+
+def split_commas(value: object) -> object:
+    """`0.5G,0.6G` -> ("0.5G", "0.6G"); a lone number is one item; anything else is passed on."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return (str(value),)
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+Budgets = Annotated[tuple[str, ...], BeforeValidator(split_commas)]
 
 SUFFIXES = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
@@ -67,6 +73,9 @@ class Search(Section):
     expansions: tuple[PositiveInt, ...] = Field((3, 6), description="expansion candidates")
     norm: Literal["seed", "plain"] = Field(
         "seed", description="super network norms: the seed's scale and shift, or batch statistics alone (the authors)"
+    )
+    share: bool = Field(
+        True, description="candidates are parts of their layer's largest one; false: each has its own weights (the paper)"
     )
     epochs: PositiveFloat = Field(20, description="passes over the weights' part of the training set")
     alpha_epoch: NonNegativeFloat = Field(10, description="alphas start after this epoch")
@@ -129,8 +138,9 @@ class Config(Section):
     head: Literal["deeplabv3", "deeplabv3plus"] = "deeplabv3"
     output_stride: Literal[8, 16] = 16
     imgsz: ImageSize | None = Field(None, description="HxW at which images are read and costs are counted; default: as they are, costs at the commonest size")
-    budget: tuple[str, ...] = Field((), description="whole-model MAdds at --imgsz, such as 0.9G; several give several networks; default: the seed's own cost")
+    budget: Budgets = Field((), description="whole-model MAdds at --imgsz, such as 0.9G; several give several networks; default: the seed's own cost; none: no limit, the paper's argmax")
     class_weights: Literal["none", "auto"] = Field("none", description="auto: inverse square root of class frequency")
+    baseline: bool = Field(True, description="fna adapt: also train the untouched seed the same way, to compare")
     width_strategy: Literal["first", "norm_scale", "std", "l1"] = "first"
     kernel_strategy: Literal["centre", "dilate"] = "centre"
     search: Search = Search()

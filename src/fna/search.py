@@ -18,7 +18,7 @@ from fna.arch.cost import candidate_madds
 from fna.arch.space import Path, Space, expand
 from fna.config import Config, Search
 from fna.evaluate import to_device
-from fna.nn.network import Network, build
+from fna.nn.network import Network, build_supernet
 from fna.nn.supernet import SuperNet
 from fna.run import MetricsLog, Run, write_json
 from fna.schedules import cosine, set_lr
@@ -140,14 +140,20 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
 def super_network(config: Config, task: Task, seed: Seed, space: Space, replica: int) -> Network:
     """The super network with remapped weights and its alphas at the start."""
     how, random_seed = config.search, config.seed + 1000 * replica
-    network = build(space, task.head(seed.arch), config.output_stride, random_seed, how.norm == "plain")
+    head = task.head(seed.arch)
+    network = build_supernet(space, head, config.output_stride, random_seed, how.norm == "plain", how.share)
     supernet = network.backbone
     assert isinstance(supernet, SuperNet)
     if seed.weights:
-        initial = supernet.state_dict()
-        supernet.load_state_dict(
-            remap(seed.arch, seed.weights, space, initial, config.width_strategy, config.kernel_strategy)[0]
+        weights, _ = remap(
+            seed.arch,
+            seed.weights,
+            supernet.weight_space,
+            supernet.state_dict(),
+            config.width_strategy,
+            config.kernel_strategy,
         )
+        supernet.load_state_dict(weights)
     generator = torch.Generator().manual_seed(random_seed)
     with torch.no_grad():
         for alpha, choice in zip(supernet.alphas, space.path_of(seed.arch), strict=True):

@@ -94,7 +94,8 @@ def test_the_number_of_workers_changes_nothing(coded: tuple[Sample, ...]) -> Non
 def test_without_augmentation_images_come_whole_in_order_and_normalised(coded: tuple[Sample, ...]) -> None:
     data = SegmentationDataset(coded, MEAN, STD)
     assert len(data) == 4
-    for position, entry in enumerate(data):
+    for position in range(len(data)):
+        entry = data[position]
         pixels = torch.from_numpy(np.asarray(plain(coded)[position]["image"]))
         expected = (pixels / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
         torch.testing.assert_close(entry["image"], expected)

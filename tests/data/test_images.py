@@ -159,7 +159,7 @@ def test_a_palette_mask_gives_indices_whatever_the_colours(tmp_path: Path) -> No
         mask.putpalette(np.random.default_rng(count).integers(0, 256, 3 * count, np.uint8).tolist())
         mask.save(tmp_path / "p.png", bits=(count - 1).bit_length())
         assert torch.equal(read_mask(tmp_path / "p.png"), torch.from_numpy(indices))
-    assert palette_colours(tmp_path / "p.png", 1) == (tuple(mask.getpalette()[:3]),)
+    assert palette_colours(tmp_path / "p.png", 1) == (tuple((mask.getpalette() or [])[:3]),)
     assert palette_colours(tmp_path / "p.png", 257) is None
 
 

@@ -28,7 +28,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         _positive("stage channels", self.channels)
-        if self.stride not in (1, 2):
+        if _positive("stage stride", self.stride) > 2:
             raise UserError(f"stage stride must be 1 or 2, got {self.stride!r}")
         if not self.layers:
             raise UserError("a stage needs at least one layer, got none")
@@ -61,20 +61,24 @@ class Arch:
 
     def to_json(self) -> str:
         """Readable JSON, one line per stage; `Arch.from_json` reads it back to an equal value."""
-        lines = [
-            f'    {{"channels": {stage.channels}, "stride": {stage.stride}, "layers": {json.dumps(list(map(str, stage.layers)))}}}'
-            for stage in self.stages
-        ]
-        stages = ",\n".join(lines)
-        return f'{{\n  "format": "fna-arch-1",\n  "stem": {self.stem},\n  "stages": [\n{stages}\n  ],\n  "last": {self.last}\n}}\n'
+        stages = ",\n".join(
+            "    " + json.dumps({"channels": s.channels, "stride": s.stride, "layers": list(map(str, s.layers))})
+            for s in self.stages
+        )
+        return (
+            f'{{\n  "format": "fna-arch-1",\n  "stem": {self.stem},\n  "stages": [\n{stages}\n  ],\n'
+            f'  "last": {self.last}\n}}\n'
+        )
 
     @staticmethod
     def from_json(text: str, source: str = "architecture") -> "Arch":
         """Read what `to_json` wrote, strictly: unknown keys and ops, bad strides and wrong types are a UserError."""
         try:
-            data = json.loads(text)
+            data = json.loads(text, object_pairs_hook=_once)
         except json.JSONDecodeError as error:
             raise UserError(f"{source}: not JSON ({error})") from error
+        except UserError as error:
+            raise UserError(f"{source}: {error}") from error
         try:
             return _arch_from_data(data)
         except UserError as error:
@@ -88,6 +92,16 @@ class Arch:
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"cannot read the architecture {path}: {error}") from error
         return Arch.from_json(text, source=str(path))
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object in which no key is written twice (plain `json` would keep the last one silently)."""
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise UserError(f"key {twice!r} is written twice in one object; keep one of them")
+    return data
 
 
 def _object(where: str, data: Any, allowed: tuple[str, ...]) -> dict[str, Any]:
@@ -142,6 +156,14 @@ class Place:
     def convs(self, op: Op) -> tuple[Conv, ...]:
         """The convolutions of `op` at this place."""
         return op.convs(self.cin, self.cout, self.stride, self.dilation)
+
+
+def parse_imgsz(text: str) -> HW:
+    """`360x480` (height x width) or `512` (a square) -> (height, width) in pixels; a UserError for anything else."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise UserError(f"image size {text!r} is not HxW: write 360x480, or 512 for a square")
+    return (int(parts[0]), int(parts[-1]))
 
 
 def shrink(hw: HW, stride: int) -> HW:

@@ -68,7 +68,8 @@ def _dual(scores: Rows, costs: Sequence[Sequence[int]], budget: int) -> tuple[fl
     """The price of a MAdd at which the layers' own choices just fit the budget, and the best feasible path seen."""
 
     def choose(price: float) -> Path:
-        return argmax([[s - price * c for s, c in zip(row, cost, strict=True)] for row, cost in zip(scores, costs, strict=True)])
+        layers = zip(scores, costs, strict=True)
+        return argmax([[s - price * c for s, c in zip(row, cost, strict=True)] for row, cost in layers])
 
     low, high = 0.0, 1e-12
     while _sum(costs, choose(high)) > budget and high < 1e12:

@@ -32,6 +32,12 @@ class SpaceStage:
     candidates: tuple[tuple[Op, ...], ...]
 
 
+def largest_op(candidates: Sequence[Op]) -> MBConv:
+    """The widest expansion with the largest kernel among the candidates."""
+    ops = [op for op in candidates if isinstance(op, MBConv)]
+    return MBConv(max(op.kernel for op in ops), max(op.expansion for op in ops))
+
+
 @dataclass(frozen=True, slots=True)
 class Space:
     """Everything the super network can be."""
@@ -49,6 +55,15 @@ class Space:
             for i, candidates in enumerate(stage.candidates)
             if len(candidates) > 1
         )
+
+    @property
+    def largest(self) -> "Space":
+        """Each layer's widest candidate with the largest kernel only: every other candidate is a part of it."""
+        stages = tuple(
+            SpaceStage(stage.channels, stage.stride, tuple((largest_op(layer),) for layer in stage.candidates))
+            for stage in self.stages
+        )
+        return Space(self.stem, stages, self.last)
 
     @property
     def size_log10(self) -> float:
@@ -82,6 +97,8 @@ class Space:
 
     def path_of(self, arch: Arch) -> Path:
         """The path that gives `arch`, missing layers as identities at the stage's end."""
+        if len(arch.stages) != len(self.stages):
+            raise UserError(f"the architecture has {len(arch.stages)} stages, the space has {len(self.stages)}")
         path: list[int] = []
         for s, (stage, wanted) in enumerate(zip(self.stages, arch.stages, strict=True)):
             ops: list[Op] = [*wanted.layers, *[Skip()] * (len(stage.candidates) - len(wanted.layers))]
@@ -113,7 +130,9 @@ def expand(
             raise UserError(f"{name} must be whole numbers of at least 1, got {list(values)}")
     searched = [s for s, stage in enumerate(seed.stages) if all(layer.expansion == 6 for layer in stage.layers)]
     if len(depths) != len(searched):
-        raise UserError(f"the seed has {len(searched)} searched stages, depths has {len(depths)} numbers: {list(depths)}")
+        raise UserError(
+            f"the seed has {len(searched)} searched stages, depths has {len(depths)} numbers: {list(depths)}"
+        )
     ops = tuple(MBConv(k, e) for e in expansions for k in kernels)
     room = dict(zip(searched, depths, strict=True))
     stages = []

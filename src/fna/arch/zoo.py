@@ -1,10 +1,12 @@
 """Published architectures by name, at any width."""
 
+import math
 import re
+from pathlib import Path
 
 from fna.arch.arch import Arch, Stage
 from fna.arch.layers import MBConv, parse_op
-from fna.errors import unknown
+from fna.errors import UserError, unknown
 
 CHANNELS = (16, 24, 32, 64, 96, 160, 320)
 STRIDES = (1, 2, 2, 2, 1, 2, 1)
@@ -63,6 +65,8 @@ def build(name: str, width: float = 1.0) -> Arch:
     """The architecture `name` with every channel number scaled by `width`; the last convolution never shrinks."""
     if name not in LAYERS:
         raise unknown("architecture", name, LAYERS)
+    if not 0 < width < math.inf:
+        raise UserError(f"the width of {name} must be a positive number, got {width!r}")
     stages = tuple(
         Stage(scaled_channels(channels, width), stride, tuple(_mbconv(op) for op in ops.split()))
         for channels, stride, ops in zip(CHANNELS, STRIDES, LAYERS[name], strict=True)
@@ -80,6 +84,14 @@ def lookup(name: str) -> Arch:
     """A zoo name, with an optional width in percent: `mobilenet_v2`, `mobilenet_v2_w035`, `fna_deeplabv3_w050`."""
     found = re.fullmatch(r"(.+)_w(\d{3})", name)
     return build(found[1], int(found[2]) / 100) if found else build(name)
+
+
+def find_arch(text: str) -> Arch:
+    """A JSON file, a run folder (its arch.json) or a zoo name."""
+    path = Path(text)
+    if path.is_dir():
+        path = path / "arch.json"
+    return Arch.load(path) if path.suffix == ".json" or path.is_file() else lookup(text)
 
 
 def mobilenet_v2(width: float = 1.0) -> Arch:

@@ -23,9 +23,7 @@ def build_convs(head: Head) -> nn.ModuleDict:
             if parent not in node:
                 node[parent] = nn.ModuleDict()
             node = node[parent]  # type: ignore[assignment]  # a ModuleDict by construction
-        node[name] = (
-            nn.Linear(part.conv.cin, part.conv.cout) if part.linear else ConvNormActivation(part.conv)
-        )
+        node[name] = nn.Linear(part.conv.cin, part.conv.cout) if part.linear else ConvNormActivation(part.conv)
     return root
 
 
@@ -58,8 +56,10 @@ class Aspp(nn.Module):
     def _pool(self, pooled: Tensor) -> Tensor:
         # One value per channel and image: with a single image there is no variance, so the running statistics serve.
         pool = self.convs["pool"]
+        assert isinstance(pool, ConvNormActivation)
         if self.training and len(pooled) == 1:
             norm = pool.norm
+            assert isinstance(norm, nn.BatchNorm2d)
             scaled = F.batch_norm(
                 pool.conv(pooled), norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps
             )

@@ -24,16 +24,23 @@ class Network(nn.Module):
         return self.head(self.backbone(images, *path), images.shape[2:])
 
 
-def build(target: Arch | Space, head: Head, output_stride: int, random_seed: int, plain_norm: bool = False) -> Network:
-    """The network of an architecture or a space, with initial weights drawn from `random_seed`.
-
-    Its memory format is channels-last: on CPUs the depthwise convolutions of these networks are twice as fast in it.
-    """
+def build(arch: Arch, head: Head, output_stride: int, random_seed: int) -> Network:
+    """The network of an architecture, with initial weights drawn from `random_seed`."""
     with torch.random.fork_rng():
         torch.manual_seed(random_seed)
-        backbone: nn.Module
-        if isinstance(target, Space):
-            backbone = SuperNet(target, head.taps, output_stride, plain_norm)
-        else:
-            backbone = Backbone(target, head.taps, output_stride)
-        return Network(backbone, build_head(head)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return channels_last(Network(Backbone(arch, head.taps, output_stride), build_head(head)))
+
+
+def build_supernet(
+    space: Space, head: Head, output_stride: int, random_seed: int, plain_norm: bool = False, share: bool = False
+) -> Network:
+    """The super network of a space under a head, with initial weights drawn from `random_seed`."""
+    with torch.random.fork_rng():
+        torch.manual_seed(random_seed)
+        backbone = SuperNet(space, head.taps, output_stride, plain_norm, share)
+        return channels_last(Network(backbone, build_head(head)))
+
+
+def channels_last(network: Network) -> Network:
+    """The network with its weights in the memory format in which depthwise convolutions are twice as fast on CPUs."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -3,58 +3,128 @@
 from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fna.arch.arch import Tap, stem_conv
+from fna.arch.arch import Place, Tap, stem_conv
 from fna.arch.layers import MBConv, Op
-from fna.arch.space import Path, Space, space_places
+from fna.arch.space import Path, Space, largest_op, space_places
 from fna.nn.layers import ConvNormActivation, Layer
 
 
 class MixedLayer(nn.Module):
-    """The candidates of one layer; the identity has no module."""
+    """The candidates of one layer, each with weights of its own (the paper's super network); the identity has none."""
 
-    def __init__(self, candidates: dict[str, Layer | None]) -> None:
+    def __init__(self, place: Place, candidates: Sequence[Op], plain_norm: bool) -> None:
         super().__init__()
-        self.names = list(candidates)
-        for name, layer in candidates.items():
-            if layer is not None:
-                self.add_module(name, layer)
+        self.candidates = tuple(candidates)
+        for op in candidates:
+            if isinstance(op, MBConv):
+                self.add_module(str(op), Layer(place, op, plain_norm))
 
     def run(self, x: Tensor, choice: int) -> Tensor:
         """One candidate."""
-        name = self.names[choice]
-        return x if name == "skip" else self.get_submodule(name)(x)
+        op = self.candidates[choice]
+        return self.get_submodule(str(op))(x) if isinstance(op, MBConv) else x
 
     def mix(self, x: Tensor, probabilities: Tensor) -> Tensor:
         """The weighted sum of all candidates (paper Eq. 4); `probabilities` (candidates,) sum to 1."""
         outputs = (self.run(x, c) * p for c, p in enumerate(probabilities))
         return torch.stack(tuple(outputs)).sum(0)
 
+    def weights_of(self, choice: int) -> dict[str, Tensor]:
+        """The weights of one candidate under the names of a backbone's layer."""
+        return dict(self.get_submodule(str(self.candidates[choice])).state_dict())
+
+
+class SharedLayer(MixedLayer):
+    """Candidates as parts of the largest one: the leading expanded channels and the centre of its kernel.
+
+    A weight step then trains every candidate a little, and candidates differ by what they are, not by how often they
+    were drawn. Remapping a part of a remapped layer gives what remapping the seed into that candidate gives.
+    """
+
+    def __init__(self, place: Place, candidates: Sequence[Op], plain_norm: bool) -> None:
+        largest = largest_op(candidates)
+        super().__init__(place, [largest], plain_norm)
+        self.candidates = tuple(candidates)
+        self.whole = str(largest)
+        self.place = place
+
+    def run(self, x: Tensor, choice: int) -> Tensor:
+        """One candidate."""
+        op = self.candidates[choice]
+        if not isinstance(op, MBConv):
+            return x
+        layer, y, hidden = self.get_submodule(self.whole), x, self.place.cin * op.expansion
+        for conv in self.place.convs(op):
+            part = layer.get_submodule(conv.name)
+            weight = _part(conv.name, part.conv.weight, hidden, conv.kernel)  # type: ignore[union-attr]
+            padding = conv.dilation * (conv.kernel // 2)
+            y = F.conv2d(y, weight, None, conv.stride, padding, conv.dilation, conv.groups)
+            y = part.activation(_norm(part.norm, y))  # type: ignore[operator, arg-type]
+        return x + y if layer.residual else y
+
+    def weights_of(self, choice: int) -> dict[str, Tensor]:
+        """The weights of one candidate under the names of a backbone's layer."""
+        op = self.candidates[choice]
+        assert isinstance(op, MBConv)
+        hidden = self.place.cin * op.expansion
+        return {
+            name: _part(name.split(".")[0], tensor, hidden, op.kernel)
+            for name, tensor in self.get_submodule(self.whole).state_dict().items()
+        }
+
+
+def _part(conv: str, tensor: Tensor, hidden: int, kernel: int) -> Tensor:
+    """The part of a layer's tensor that a narrower candidate with a smaller kernel has; a view."""
+    if conv == "project":
+        return tensor[:, :hidden] if tensor.ndim == 4 else tensor
+    part = tensor[:hidden] if tensor.ndim else tensor
+    if conv == "depthwise" and tensor.ndim == 4:
+        edge = (tensor.shape[2] - kernel) // 2
+        part = part[:, :, edge : edge + kernel, edge : edge + kernel]
+    return part
+
+
+def _norm(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """The leading channels of a batch norm."""
+    n = x.shape[1]
+    mean, var, weight, bias = (
+        None if vector is None else vector[:n] for vector in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    )
+    return F.batch_norm(x, mean, var, weight, bias, norm.training or mean is None, norm.momentum or 0.0, norm.eps)
+
 
 class SuperNet(nn.Module):
     """A space as a module, with one row of alphas per searched layer.
+
+    With `share` the candidates of a layer are parts of its largest one, else each has its own weights, as in the paper.
+    `weight_space` is the space whose candidates have weights: what a seed is remapped into.
 
     `plain_norm` gives the searched layers batch statistics without scale and shift, as the authors do; otherwise their
     norms are ordinary ones and the seed's scale and shift are remapped into them.
     """
 
     def __init__(
-        self, space: Space, taps: Sequence[Tap] = (), output_stride: int = 32, plain_norm: bool = False
+        self,
+        space: Space,
+        taps: Sequence[Tap] = (),
+        output_stride: int = 32,
+        plain_norm: bool = False,
+        share: bool = False,
     ) -> None:
         super().__init__()
         self.space = space
+        self.weight_space = space.largest if share else space
         self.taps = tuple(taps) or (Tap(len(space.stages) - 1),)
         self.channels = [space.stages[tap.stage].channels for tap in self.taps]
         self.stem = ConvNormActivation(stem_conv(space.stem))
-        stages: list[list[nn.Module]] = [[] for _ in space.stages]
+        stages: list[list[MixedLayer]] = [[] for _ in space.stages]
         for place, candidates in space_places(space, output_stride=output_stride):
             searched = len(candidates) > 1
-            layers = {
-                str(op): Layer(place, op, plain_norm and searched) if isinstance(op, MBConv) else None
-                for op in candidates
-            }
-            stages[place.stage].append(MixedLayer(layers))
+            kind = SharedLayer if share and searched else MixedLayer
+            stages[place.stage].append(kind(place, candidates, plain_norm and searched))
         self.stages = nn.ModuleList(nn.ModuleList(layers) for layers in stages)
         self.alphas = nn.ParameterList(torch.zeros(len(candidates)) for _, candidates in space.searched)
 
@@ -76,7 +146,7 @@ class SuperNet(nn.Module):
         x = self.stem(images)
         for stage in self.stages:
             for layer in stage:  # type: ignore[attr-defined]  # a ModuleList
-                if len(layer.names) == 1:
+                if len(layer.candidates) == 1:
                     x = layer.run(x, 0)
                 elif path is None:
                     x = layer.mix(x, next(mixture))
@@ -87,14 +157,14 @@ class SuperNet(nn.Module):
 
     def path_weights(self, path: Path) -> dict[str, Tensor]:
         """The weights on `path` under the names of the backbone of `space.pick(path)`."""
-        prefixes = {"stem.": "stem."}
-        for s, ops in enumerate(self.space.choices(path)):
-            kept: list[tuple[int, Op]] = [(i, op) for i, op in enumerate(ops) if isinstance(op, MBConv)]
-            for new, (old, op) in enumerate(kept):
-                prefixes[f"stages.{s}.{old}.{op}."] = f"stages.{s}.{new}."
-        return {
-            new + name.removeprefix(old): tensor
-            for name, tensor in self.state_dict().items()
-            for old, new in prefixes.items()
-            if name.startswith(old)
-        }
+        weights = {f"stem.{name}": tensor for name, tensor in self.stem.state_dict().items()}
+        choices = iter(path)
+        for s, stage in enumerate(self.stages):
+            depth = 0
+            for layer in stage:  # type: ignore[attr-defined]  # a ModuleList
+                choice = next(choices) if len(layer.candidates) > 1 else 0
+                if isinstance(layer.candidates[choice], MBConv):
+                    named = layer.weights_of(choice).items()
+                    weights |= {f"stages.{s}.{depth}.{name}": tensor for name, tensor in named}
+                    depth += 1
+        return weights

@@ -50,6 +50,26 @@ class Segmentation:
         weights = torch.where(share > 0, share.clamp(min=1e-9) ** -0.5, 0)
         return (weights / (weights * share).sum()).float()
 
+    def summary(self) -> list[str]:
+        """What was found in the data, in a few lines."""
+        images = ", ".join(f"{split.images} {name}" for name, split in self.report.splits.items())
+        lines = [f"data {self.data.root}: {self.data.layout}, {images} images, {len(self.classes)} classes"]
+        lines.extend(f"note: {note}" for note in self.data.notes)
+        lines.extend(f"warning: {problem.text}" for problem in self.report.warnings)
+        return lines
+
+    def describe(self) -> dict[str, Any]:
+        """What was trained on, for dataset.json."""
+        return {
+            "root": str(self.data.root),
+            "layout": self.data.layout,
+            "classes": self.classes,
+            "label_mapping": self.data.label_mapping,
+            "splits": {name: [sample.name for sample in samples] for name, samples in self.data.splits.items()},
+            "train_pixels": self.report.splits["train"].pixels,
+            "class_weights": None if self.class_weights is None else self.class_weights.tolist(),
+        }
+
     def head(self, arch: Arch) -> Head:
         """The configured DeepLab head."""
         return describe(self.config.head, arch, len(self.classes), self.config.output_stride)

@@ -33,6 +33,12 @@ class Task(Protocol):
 
     def __init__(self, config: Config, data: Any, mean: Sequence[float], std: Sequence[float]) -> None: ...
 
+    def summary(self) -> list[str]:
+        """What was found in the data, in a few lines for the console."""
+
+    def describe(self) -> dict[str, Any]:
+        """What is trained on, for dataset.json."""
+
     def head(self, arch: Arch) -> Head:
         """The head as data, for counting and building."""
 

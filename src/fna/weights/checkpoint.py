@@ -48,7 +48,9 @@ def save_network(path: Path, weights: Mapping[str, Tensor], info: NetworkInfo) -
     """Write weights and metadata, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary, info.metadata())
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary, info.metadata()
+    )
     temporary.replace(path)
 
 

@@ -4,16 +4,16 @@ Paper 3.1 and 4.4. Decisions are data (`plan`), the tensor rule is one small pur
 changed, and everything that kept its initial value is in the report. Used unchanged for super networks and backbones.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from fna.arch.arch import Arch
-from fna.arch.layers import MBConv
-from fna.arch.space import Space
-from fna.errors import unknown
+from fna.arch.arch import Arch, Stage
+from fna.arch.layers import MBConv, Op
+from fna.arch.space import Space, SpaceStage
+from fna.errors import UserError, unknown
 
 Weights = Mapping[str, Tensor]
 
@@ -31,11 +31,14 @@ def plan(seed: Arch, target: Arch | Space) -> tuple[Copy, ...]:
 
     Layer i of a stage starts from seed layer min(i, l), l being the seed stage's depth: the paper's Eq. 1 prints
     max(i, l), its text, its figure 2 and the authors' code mean the minimum. A shallower stage takes the first layers.
-    Every candidate of a space's layer starts from the same seed layer.
+    Every candidate of a space's layer starts from the same seed layer. Raises UserError for another number of stages.
     """
+    stages: Sequence[Stage | SpaceStage] = target.stages
+    if len(seed.stages) != len(stages):
+        raise UserError(f"the seed has {len(seed.stages)} stages, the target {len(stages)}; give both the same number")
     copies = [Copy("stem", "stem")]
-    for s, (old, new) in enumerate(zip(seed.stages, target.stages, strict=True)):
-        layers = new.layers if isinstance(target, Arch) else new.candidates  # type: ignore[union-attr]
+    for s, (old, new) in enumerate(zip(seed.stages, stages, strict=True)):
+        layers: Sequence[MBConv | tuple[Op, ...]] = new.layers if isinstance(new, Stage) else new.candidates
         for i, layer in enumerate(layers):
             source = f"stages.{s}.{min(i, len(old.layers) - 1)}"
             if isinstance(layer, MBConv):
@@ -52,7 +55,7 @@ def centre(size: int, new: int) -> tuple[slice, slice]:
 
 
 def dilate(size: int, new: int) -> tuple[slice, slice]:
-    """Taps spread over the whole new axis (Eq. 6): positions 1 + i (k - 1) / 2 for a 3x3 seed; the centre when smaller."""
+    """Taps spread over the whole new axis (Eq. 6): 1 + i (k - 1) / 2 for a 3x3 seed; the centre when smaller."""
     if new <= size or size == 1:
         return centre(size, new)
     step = (new - 1) // (size - 1)
@@ -135,7 +138,10 @@ def select_channels(layer: Weights, hidden: int, strategy: str) -> Weights:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What happened to one target tensor: copied, cropped, zero-filled or initial (left at its initial value)."""
+    """What happened to one target tensor: copied, cropped, zero-filled, or initial.
+
+    The last two say what is where the seed has nothing: zeros, or the target's initial values.
+    """
 
     target: str
     source: str | None
@@ -167,18 +173,20 @@ class RemapReport:
         return "\n".join(lines) + "\n"
 
 
-def _action(source: Tensor, target: Tensor) -> str:
+def _action(source: Tensor, target: Tensor, keep_new_rows: bool, keep_new_columns: bool) -> str:
     if source.shape == target.shape:
         return "copied"
-    grown = any(t > s for s, t in zip(source.shape, target.shape, strict=True))
-    if not grown:
+    grown = [t > s for s, t in zip(source.shape, target.shape, strict=True)]
+    if not any(grown):
         return "cropped"
-    return "zero-filled" if source.ndim > 1 else "initial"
+    initial = source.ndim == 1 or (keep_new_rows and grown[0]) or (keep_new_columns and grown[1])
+    return "initial" if initial else "zero-filled"
 
 
 # A new channel must be zero on exactly one side, or it would never receive a gradient: new expanded channels are made
 # with initial weights and read with zeros (project); new stage outputs are made as zeros and read with initial weights.
-KEEP_NEW = {"expand": (True, True), "depthwise": (True, False)}
+# The stem's new channels (its one convolution is "conv") are like expanded ones: ReLU6 passes no gradient at zero.
+KEEP_NEW = {"conv": (True, False), "expand": (True, True), "depthwise": (True, False)}
 
 
 def remap(
@@ -219,7 +227,7 @@ def remap(
                 Entry(
                     full,
                     f"{copy.source}.{name}",
-                    _action(whole[name], initial),
+                    _action(whole[name], initial, rows, columns),
                     tuple(whole[name].shape),
                     tuple(initial.shape),
                 )

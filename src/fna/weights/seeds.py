@@ -5,19 +5,21 @@ std travel with the seed.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from fna.arch.arch import Arch, Stage
+from fna.arch.arch import Arch, Stage, last_conv, placed, stem_conv
 from fna.arch.layers import MBConv
-from fna.arch.zoo import LAYERS, STRIDES
+from fna.arch.zoo import STRIDES
 from fna.errors import UserError, unknown
+from fna.weights.names import CLASSIFIER_KEYS, CONV_KEYS, DEPTHS, LIBRARIES, NORM_KEYS
 
-DEPTHS = tuple(len(ops.split()) for ops in LAYERS["mobilenet_v2"])
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """What torchvision and timm state for their MobileNetV2 weights."""
 
@@ -37,39 +39,12 @@ class Seed:
     std: Triple
     source: str
 
-
-def torchvision_names() -> Iterator[tuple[str, str]]:
-    """(torchvision's module name, ours) of every convolution and norm of MobileNetV2."""
-    yield from (("features.0.0", "stem.conv"), ("features.0.1", "stem.norm"))
-    index = 1
-    for s, depth in enumerate(DEPTHS):
-        for i in range(depth):
-            parts = ("depthwise", "project") if s == 0 else ("expand", "depthwise", "project")
-            for p, part in enumerate(parts):
-                theirs = f"features.{index}.conv.{p}"
-                conv, norm = (theirs, f"features.{index}.conv.{p + 1}") if part == "project" else (f"{theirs}.0", f"{theirs}.1")
-                yield from ((conv, f"stages.{s}.{i}.{part}.conv"), (norm, f"stages.{s}.{i}.{part}.norm"))
-            index += 1
-    yield from ((f"features.{index}.0", "last.conv"), (f"features.{index}.1", "last.norm"))
-
-
-def timm_names() -> Iterator[tuple[str, str]]:
-    """(timm's module name, ours) of every convolution and norm of MobileNetV2."""
-    yield from (("conv_stem", "stem.conv"), ("bn1", "stem.norm"))
-    for s, depth in enumerate(DEPTHS):
-        separable = (("conv_dw", "depthwise"), ("conv_pw", "project"))
-        inverted = (("conv_pw", "expand"), ("conv_dw", "depthwise"), ("conv_pwl", "project"))
-        for i in range(depth):
-            for n, (conv, ours) in enumerate(separable if s == 0 else inverted, start=1):
-                yield f"blocks.{s}.{i}.{conv}", f"stages.{s}.{i}.{ours}.conv"
-                yield f"blocks.{s}.{i}.bn{n}", f"stages.{s}.{i}.{ours}.norm"
-    yield from (("conv_head", "last.conv"), ("bn2", "last.norm"))
-
-
-CONV_KEYS = ("weight",)
-NORM_KEYS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-LIBRARIES = {"torchvision": (torchvision_names, "features.0.0.weight"), "timm": (timm_names, "conv_stem.weight")}
-CLASSIFIER_KEYS = ("classifier.1.weight", "classifier.1.bias", "classifier.weight", "classifier.bias")
+    def __post_init__(self) -> None:
+        for name, values, least in (("mean", self.mean, -math.inf), ("std", self.std, 0.0)):
+            if len(values) != 3 or not all(math.isfinite(v) and v > least for v in values):
+                raise UserError(
+                    f"{self.source}: {name} must be three numbers{' above 0' * (name == 'std')}, got {values}"
+                )
 
 
 def from_state_dict(
@@ -80,15 +55,19 @@ def from_state_dict(
     A `module.` prefix and a missing classifier are fine. Raises UserError for a key that fits nothing, a missing key
     and a shape that does not belong to the family, naming it.
     """
+    _check_tensors(state, source)
     plain = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    for name, tensor in plain.items():
-        if not isinstance(tensor, Tensor):
-            raise UserError(f"{source}: {name!r} is a {type(tensor).__name__}, a state dict holds tensors only")
     for names, mark in LIBRARIES.values():
         if mark in plain:
             return _renamed(plain, dict(names()), mean, std, source)
     shown = ", ".join(list(plain)[:4]) or "none"
     raise UserError(f"{source}: not MobileNetV2 in torchvision's or timm's names; its first keys are: {shown}")
+
+
+def _check_tensors(state: Mapping[str, object], source: str) -> None:
+    for name, tensor in state.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise UserError(f"{source}: {name!r} is a {type(tensor).__name__}, a state dict holds named tensors only")
 
 
 def _renamed(state: dict[str, Tensor], table: dict[str, str], mean: Triple, std: Triple, source: str) -> Seed:
@@ -100,58 +79,72 @@ def _renamed(state: dict[str, Tensor], table: dict[str, str], mean: Triple, std:
         ours = table.get(module)
         if ours is None or key not in (NORM_KEYS if ours.endswith(".norm") else CONV_KEYS):
             raise UserError(f"{source}: key {name!r} fits no layer of MobileNetV2")
+        shape = tuple(tensor.shape)
+        if ours.endswith(".conv") and (len(shape) != 4 or min(shape) < 1 or shape[-1] % 2 == 0):
+            raise UserError(f"{source}: {name!r} has shape {shape}, a convolution weight is (out, in, k, k) with odd k")
         weights[f"{ours}.{key}"] = tensor
     back = {ours: theirs for theirs, ours in table.items()}
     for ours, theirs in back.items():
         for key in NORM_KEYS[:-1] if ours.endswith(".norm") else CONV_KEYS:
             if f"{ours}.{key}" not in weights:
                 raise UserError(f"{source}: key '{theirs}.{key}' is missing")
-    arch = _arch_of(weights, source)
-    check_shapes(arch, weights, source, back)
+    arch = _arch_of(weights, back, source)
+    shapes = _shapes(arch)
+    for name, tensor in weights.items():
+        module, key = name.rsplit(".", 1)
+        _check_tensor(f"{back[module]}.{key}", tensor, shapes[name], source)
     return Seed(arch, weights, mean, std, source)
 
 
-def _arch_of(weights: Mapping[str, Tensor], source: str) -> Arch:
+def _arch_of(weights: Mapping[str, Tensor], their_names: Mapping[str, str], source: str) -> Arch:
     """Channel numbers, kernels and expansions as the tensors have them."""
     stages = []
     for s, depth in enumerate(DEPTHS):
         layers = []
         for i in range(depth):
-            hidden, _, kernel, _ = _shape(weights, f"stages.{s}.{i}.depthwise.conv.weight", source)
-            expand = f"stages.{s}.{i}.expand.conv.weight"
-            cin = _shape(weights, expand, source)[1] if expand in weights else hidden
-            if hidden % max(cin, 1):
-                raise UserError(f"{source}: stages.{s}.{i} expands {cin} channels to {hidden}, not a whole multiple")
+            hidden, _, kernel, _ = weights[f"stages.{s}.{i}.depthwise.conv.weight"].shape
+            expand = f"stages.{s}.{i}.expand.conv"
+            cin = weights[f"{expand}.weight"].shape[1] if expand in their_names else hidden
+            if hidden % cin:
+                shown = f"{their_names[expand]}.weight"
+                raise UserError(f"{source}: {shown!r} expands {cin} channels to {hidden}, which is no whole multiple")
             layers.append(MBConv(kernel, hidden // cin))
-        channels = _shape(weights, f"stages.{s}.0.project.conv.weight", source)[0]
-        stages.append(Stage(channels, STRIDES[s], tuple(layers)))
-    stem = _shape(weights, "stem.conv.weight", source)[0]
-    return Arch(stem, tuple(stages), _shape(weights, "last.conv.weight", source)[0])
+        stages.append(Stage(len(weights[f"stages.{s}.0.project.conv.weight"]), STRIDES[s], tuple(layers)))
+    return Arch(len(weights["stem.conv.weight"]), tuple(stages), len(weights["last.conv.weight"]))
 
 
-def _shape(weights: Mapping[str, Tensor], name: str, source: str) -> tuple[int, ...]:
-    shape = tuple(weights[name].shape)
-    if len(shape) != 4 or min(shape) < 1:
-        raise UserError(f"{source}: {name} has shape {shape}, a convolution weight has 4 dimensions")
-    return shape
-
-
-def check_shapes(arch: Arch, weights: Mapping[str, Tensor], source: str, names: Mapping[str, str] | None = None) -> None:
-    """Every tensor has the shape that `arch` asks for; a UserError names the first that has not."""
-    from fna.arch.arch import last_conv, placed, stem_conv
-
+def _shapes(arch: Arch) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of `arch` under our names, last convolution included."""
     convs = {"stem": stem_conv(arch.stem), "last": last_conv(arch.stages[-1].channels, arch.last)}
     for place, op in placed(arch):
         convs |= {f"{place.name}.{conv.name}": conv for conv in place.convs(op)}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, conv in convs.items():
+        shapes[f"{name}.conv.weight"] = conv.weight_shape
+        shapes |= {f"{name}.norm.{key}": (conv.cout,) for key in NORM_KEYS[:-1]}
+        shapes[f"{name}.norm.{NORM_KEYS[-1]}"] = ()
+    return shapes
+
+
+def _check_tensor(name: str, tensor: Tensor, wanted: tuple[int, ...], source: str) -> None:
+    if tuple(tensor.shape) != wanted:
+        raise UserError(f"{source}: {name!r} has shape {tuple(tensor.shape)}, this architecture needs {wanted}")
+    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        raise UserError(f"{source}: {name!r} holds values that are not finite")
+
+
+def _from_network(state: Mapping[str, Tensor], arch: Arch, mean: Triple, std: Triple, source: str) -> Seed:
+    """The backbone of a network that this library wrote, whole; its head is left."""
+    weights = {n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")}
+    shapes = _shapes(arch)
     for name, tensor in weights.items():
-        module, key = name.rsplit(".", 1)
-        layer, kind = module.rsplit(".", 1)
-        wanted = convs[layer].weight_shape if kind == "conv" else (() if key == NORM_KEYS[-1] else (convs[layer].cout,))
-        if tuple(tensor.shape) != wanted:
-            shown = f"{names[module]}.{key}" if names else name
-            raise UserError(f"{source}: {shown!r} has shape {tuple(tensor.shape)}, a MobileNetV2 of this width needs {wanted}")
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise UserError(f"{source}: {name!r} holds values that are not finite")
+        if name not in shapes:
+            raise UserError(f"{source}: key 'backbone.{name}' fits no layer of the architecture in its metadata")
+        _check_tensor(f"backbone.{name}", tensor, shapes[name], source)
+    for name in shapes:
+        if name not in weights and not name.startswith("last.") and not name.endswith(NORM_KEYS[-1]):
+            raise UserError(f"{source}: key 'backbone.{name}' is missing")
+    return Seed(arch, weights, mean, std, source)
 
 
 def load_file(path: str | Path, mean: Triple | None = None, std: Triple | None = None) -> Seed:
@@ -164,14 +157,13 @@ def load_file(path: str | Path, mean: Triple | None = None, std: Triple | None =
     if not path.is_file():
         raise UserError(f"no weights file at {path}")
     state, metadata = _read(path)
+    _check_tensors(state, str(path))
     state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    mean = mean or _metadata_triple(metadata, "mean", path) or _input_triple(metadata, 0) or IMAGENET_MEAN
-    std = std or _metadata_triple(metadata, "std", path) or _input_triple(metadata, 1) or IMAGENET_STD
+    mean = mean or _metadata_triple(metadata, "mean", path) or _input_triple(metadata, "mean", path) or IMAGENET_MEAN
+    std = std or _metadata_triple(metadata, "std", path) or _input_triple(metadata, "std", path) or IMAGENET_STD
     if "fna_arch" in metadata:
         arch = Arch.from_json(metadata["fna_arch"], source=f"{path} metadata")
-        backbone = {n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")}
-        check_shapes(arch, backbone, str(path))
-        return Seed(arch, backbone, mean, std, str(path))
+        return _from_network(state, arch, mean, std, str(path))
     return from_state_dict(state, mean, std, str(path))
 
 
@@ -187,7 +179,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen types for a damaged or unsafe file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        lines = str(error).splitlines() or [type(error).__name__]
+        reason = next((line.strip() for line in lines if "Unsupported" in line), lines[0])
         raise UserError(f"{path}: cannot be read as plain tensors ({reason})") from error
     if isinstance(data, dict) and isinstance(data.get("state_dict"), dict):
         data = data["state_dict"]
@@ -206,39 +199,54 @@ def _metadata_triple(metadata: Mapping[str, str], key: str, path: Path) -> Tripl
     return (r, g, b)
 
 
-def _input_triple(metadata: Mapping[str, str], which: int) -> Triple | None:
-    """Mean (0) or std (1) from a free-text `input` entry such as "RGB/255, mean .485 .456 .406, std .229 .224 .225"."""
-    import re
-
-    text = metadata.get("input", "")
-    found = re.search((r"mean", r"std")[which] + r"[^\d.]*((?:\d*\.\d+[\s,]*)+)", text)
-    numbers = [float(x) for x in re.findall(r"\d*\.\d+", found[1])] if found else []
+def _input_triple(metadata: Mapping[str, str], key: str, path: Path) -> Triple | None:
+    """Mean or std from a free-text `input` entry such as "RGB/255, mean .485 .456 .406, std .229 .224 .225"."""
+    if "input" not in metadata:
+        return None
+    number = r"(?:\d+\.?\d*|\.\d+)"
+    found = re.search(rf"{key}[^\d.]*({number}(?:[\s,]+{number})*)", metadata["input"])
+    numbers = [float(x) for x in re.findall(number, found[1])] if found else []
     if len(numbers) == 1:
         numbers *= 3
-    return (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else None
+    if len(numbers) != 3:
+        raise UserError(
+            f"{path}: metadata 'input' is {metadata['input']!r}, which does not say {key} as one or three numbers; "
+            f"give mean and std with the file"
+        )
+    return (numbers[0], numbers[1], numbers[2])
 
 
 def load_named(name: str) -> Seed:
-    """Weights by library and name, downloaded by the library's own mechanism: `torchvision` or `timm:mobilenetv2_100`."""
+    """Weights by library and name, downloaded by the library itself: `torchvision` or `timm:mobilenetv2_100`."""
     library, _, model = name.partition(":")
     try:
         if library == "torchvision":
-            from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
-
-            weights = MobileNet_V2_Weights[model or "IMAGENET1K_V1"]
-            state = mobilenet_v2(weights=weights).state_dict()
-            return from_state_dict(state, source=f"torchvision {weights}")
+            return _from_torchvision(model or "IMAGENET1K_V1")
         if library == "timm":
-            import timm
-
-            net = timm.create_model(model or "mobilenetv2_100", pretrained=True)
-            config = net.pretrained_cfg
-            return from_state_dict(net.state_dict(), config["mean"], config["std"], f"timm {model}")
-    except KeyError as error:
-        raise UserError(f"torchvision has no MobileNetV2 weights named {error}") from error
+            return _from_timm(model or "mobilenetv2_100")
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"the weights {name!r} could not be downloaded ({type(error).__name__}). Without a network, give a file: "
-            "--weights path/to/mobilenet_v2.safetensors (torchvision's or timm's names)"
+            f"the weights {name!r} could not be downloaded ({type(error).__name__}: {error}). Without a network, give "
+            "a file: --weights path/to/mobilenet_v2.safetensors (torchvision's or timm's names)"
         ) from error
     raise unknown("weights library", library, ("torchvision", "timm"))
+
+
+def _from_torchvision(name: str) -> Seed:
+    from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
+
+    if name not in MobileNet_V2_Weights.__members__:
+        raise unknown("torchvision MobileNetV2 weights", name, MobileNet_V2_Weights.__members__)
+    weights = MobileNet_V2_Weights[name]
+    return from_state_dict(mobilenet_v2(weights=weights).state_dict(), source=f"torchvision {weights}")
+
+
+def _from_timm(name: str) -> Seed:
+    import timm
+
+    models = timm.list_models("mobilenetv2*")
+    if name.partition(".")[0] not in models:
+        raise unknown("timm MobileNetV2", name, models)
+    net = timm.create_model(name, pretrained=True)
+    config: dict[str, Triple] = net.pretrained_cfg  # type: ignore[assignment]  # typed as a module attribute
+    return from_state_dict(net.state_dict(), config["mean"], config["std"], f"timm {name}")

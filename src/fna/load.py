@@ -1,0 +1,76 @@
+"""Trained networks as ordinary modules, and pictures as their input."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
+
+from fna.arch.arch import HW, Tap
+from fna.arch.heads import describe
+from fna.errors import UserError
+from fna.nn.backbone import Backbone
+from fna.nn.network import Network, build
+from fna.weights.checkpoint import NetworkInfo, load_network
+
+
+class TrainedNetwork(Network):
+    """A network with `info`: what it is, its classes, and how its input is made."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, info: NetworkInfo) -> None:
+        super().__init__(backbone, head)
+        self.info = info
+
+
+def network_file(run_or_file: str | Path, stage: str = "train") -> Path:
+    """The best network of a run folder's stage, or the file itself; a UserError where there is none."""
+    path = Path(run_or_file)
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise UserError(f"{path}: nothing is there; give a run folder or a .safetensors file")
+    file = path / stage / "best.safetensors"
+    if not file.is_file():
+        stages = sorted(found.parent.name for found in path.glob("*/best.safetensors"))
+        known = f"Stages with one: {', '.join(stages)}." if stages else "Is it a run folder, and was it trained?"
+        raise UserError(f"{path} has no trained network in stage {stage!r} ({stage}/best.safetensors). {known}")
+    return file
+
+
+def load(run_or_file: str | Path, stage: str = "train") -> TrainedNetwork:
+    """The trained network of a run's stage (`train`, `seed`, ...) or of a .safetensors file, in eval mode, on the CPU.
+
+    forward: images (N, 3, H, W), float, RGB in [0, 1] minus `info.mean` over `info.std` -> logits (N, classes, H, W).
+    Raises UserError where there is no network, or none written by fna.
+    """
+    file = network_file(run_or_file, stage)
+    weights, info = load_network(file)
+    head = describe(info.head, info.arch, len(info.classes), info.output_stride)
+    bare = build(info.arch, head, info.output_stride, random_seed=0)
+    try:
+        bare.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"{file}: its weights do not fit the architecture in its metadata: {error}") from error
+    network = TrainedNetwork(bare.backbone, bare.head, info)
+    return network.eval()
+
+
+def load_backbone(run_or_file: str | Path, stage: str = "train") -> Backbone:
+    """The trained network's backbone alone, in eval mode, with every stage as a tap, for a head of your own.
+
+    forward: images as for `load` -> a list with the output of each stage; `channels` and `strides` describe them.
+    """
+    network = load(run_or_file, stage)
+    info = network.info
+    with torch.device("meta"):  # no initial weights, so no random numbers are drawn for them
+        backbone = Backbone(info.arch, [Tap(s) for s in range(len(info.arch.stages))], info.output_stride)
+    backbone.load_state_dict(network.backbone.state_dict(), assign=True)
+    return backbone.eval()
+
+
+def prepare(image: Tensor, info: NetworkInfo, imgsz: HW | None = None) -> Tensor:
+    """An image, uint8 (3, H, W), as the network takes it: resized as in training, in [0, 1], minus mean, over std."""
+    if imgsz is not None and tuple(image.shape[1:]) != imgsz:
+        image = transforms.resize(image, list(imgsz), InterpolationMode.BILINEAR, antialias=True)
+    return transforms.normalize(transforms.to_dtype(image, torch.float32, scale=True), list(info.mean), list(info.std))

@@ -1,0 +1,195 @@
+"""The verbs: each reads files, does one stage or all of them, and writes files into a run folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fna.adapt import adapt
+from fna.arch import zoo
+from fna.arch.arch import Arch
+from fna.arch.cost import Count, count_model
+from fna.arch.derive import derive
+from fna.arch.space import Space
+from fna.config import Config, from_data, parse_madds
+from fna.data.layouts import open_data
+from fna.errors import UserError
+from fna.evaluate import evaluate
+from fna.nn.network import build
+from fna.report import write_report
+from fna.run import Run, write_json, write_text
+from fna.search import make_space, search
+from fna.tasks import TASKS
+from fna.tasks.task import Task
+from fna.weights.checkpoint import load_network
+from fna.weights.seeds import IMAGENET_MEAN, IMAGENET_STD, Seed, load_file, load_named
+
+
+def load_seed(config: Config) -> Seed:
+    """The configured seed: a file, named weights of a library, or none (the architecture alone)."""
+    if config.weights == "none":
+        return Seed(zoo.lookup(config.backbone), {}, config.mean or IMAGENET_MEAN, config.std or IMAGENET_STD, "none")
+    name = "torchvision" if config.weights == "DEFAULT" else config.weights
+    if name.split(":")[0] in ("torchvision", "timm"):
+        seed = load_named(name)
+        return replace(seed, mean=config.mean or seed.mean, std=config.std or seed.std)
+    return load_file(config.weights, config.mean, config.std)
+
+
+@dataclass
+class Job:
+    """A run folder with everything that its stages need."""
+
+    run: Run
+    seed: Seed
+    task: Task
+
+    def count(self, arch: Arch) -> Count:
+        """Cost of the whole model at the run's image size."""
+        return count_model(arch, self.task.head(arch), self.task.imgsz, self.run.config.output_stride)
+
+
+def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: str | None = None) -> Job:
+    """Check seed and data, then make the run folder; nothing is written when either is wrong."""
+    seed = load_seed(config)
+    opened = open_data(data)
+    task = TASKS[config.task](config, opened, seed.mean, seed.std)
+    run = Run.create(out, config)
+    write_json(run.folder / "run.json", {"verb": verb, "data": str(data), "arch": arch})
+    job = Job(run, seed, task)
+    describe(job)
+    return job
+
+
+def reopen(folder: str | Path, **changes: Any) -> tuple[str, Job, str | None]:
+    """An existing run with the same data and seed; `changes` only of keys that do not alter results."""
+    run = Run.open(folder, **changes)
+    what = run.read_json("run.json")
+    if what is None:
+        raise UserError(f"{folder} has no run.json, so what it was doing is unknown")
+    seed = load_seed(run.config)
+    task = TASKS[run.config.task](run.config, open_data(what["data"]), seed.mean, seed.std)
+    return what["verb"], Job(run, seed, task), what["arch"]
+
+
+def describe(job: Job) -> None:
+    """Write dataset.json and say what was found."""
+    task, run = job.task, job.run
+    run.note(f"run {run.folder}")
+    for line in task.summary():
+        run.note(f"  {line}")
+    write_json(run.folder / "dataset.json", task.describe())
+    seed_cost = job.count(job.seed.arch)
+    height, width = task.imgsz
+    run.note(
+        f"  seed {job.seed.source}: {seed_cost.params / 1e6:.2f} M parameters, "
+        f"{seed_cost.madds / 1e9:.4f} G MAdds (whole model at {height}x{width})"
+    )
+    write_json(run.folder / "seed.json", {"source": job.seed.source, "cost": seed_cost.as_dict()})
+    write_text(run.folder / "seed-arch.json", job.seed.arch.to_json())
+
+
+def run_search(job: Job) -> None:
+    """Search, then derive an architecture for every budget."""
+    run, space = job.run, make_space(job.seed, job.run.config.search)
+    run.note(f"search: {len(space.searched)} layers, 10^{space.size_log10:.1f} architectures")
+    with run.ledger("search"):
+        result = search(run, job.task, job.seed)
+    if result["repeatability"] is not None:
+        run.note(f"  rank correlation between independent searches: {result['repeatability']:.2f}")
+    run_derive(job, space, result)
+
+
+def budgets(job: Job) -> list[tuple[str, int | None]]:
+    """(label, whole-model MAdds) of every budget; the seed's own cost where none is configured, None for no limit."""
+    texts = job.run.config.budget
+    if not texts:
+        return [("", job.count(job.seed.arch).madds)]
+    return [(f"-{text}" if len(texts) > 1 else "", None if text == "none" else parse_madds(text)) for text in texts]
+
+
+def run_derive(job: Job, space: Space, result: dict[str, Any]) -> None:
+    """Write arch.json (or one arch-BUDGET.json per budget) from the search's logits."""
+    costs, run = result["madds"], job.run
+    smallest_path = tuple(min(range(len(row)), key=row.__getitem__) for row in costs)
+    smallest = job.count(space.pick(smallest_path)).madds
+    fixed = smallest - sum(map(min, costs))
+    for label, budget in budgets(job):
+        if budget is not None and budget < smallest:
+            raise UserError(
+                f"the budget of {budget / 1e9:.4f} G MAdds is below the smallest network of this space, "
+                f"{smallest / 1e9:.4f} G (whole model at {job.task.imgsz[0]}x{job.task.imgsz[1]})"
+            )
+        # Logits, not log probabilities: they differ by a constant per layer, which moves no choice.
+        path = derive(result["logits"], costs, None if budget is None else budget - fixed)
+        arch = space.pick(path)
+        cost = job.count(arch)
+        assert budget is None or cost.madds <= budget
+        limit = "" if budget is None else f" <= {budget / 1e9:.4f} G"
+        write_text(run.folder / f"arch{label}.json", arch.to_json())
+        run.note(f"derived arch{label}.json: {cost.madds / 1e9:.4f} G MAdds{limit}")
+        run.note("\n".join(f"  {line}" for line in str(arch).splitlines()))
+
+
+def run_train(job: Job, arch: Arch, stage: str) -> None:
+    """Fine-tune one architecture as a stage of the run."""
+    cost = job.count(arch)
+    job.run.note(f"{stage}: {cost.params / 1e6:.2f} M parameters, {cost.madds / 1e9:.4f} G MAdds")
+    write_json(job.run.folder / stage / "cost.json", cost.as_dict())
+    write_text(job.run.folder / stage / "arch.json", arch.to_json())
+    with job.run.ledger(stage):
+        result = adapt(job.run, job.task, job.seed, arch, stage)
+    best = result["best"]
+    job.run.note(f"  {stage}: best val/{job.task.score} {100 * best['score']:.1f} at step {best['step']}")
+
+
+def do_adapt(job: Job, arch: str | None) -> None:
+    """All stages: search, derive, fine-tune, and the untouched seed trained the same way beside it."""
+    run_search(job)
+    for label, _ in budgets(job):
+        run_train(job, Arch.load(job.run.folder / f"arch{label}.json"), f"train{label}")
+    if job.run.config.baseline:
+        run_train(job, job.seed.arch, "seed")
+
+
+def do_search(job: Job, arch: str | None) -> None:
+    """Search and derive."""
+    run_search(job)
+
+
+def do_train(job: Job, arch: str | None) -> None:
+    """Fine-tune one architecture: a file, a zoo name, or `seed`."""
+    wanted = job.seed.arch if arch in (None, "seed") else zoo.find_arch(arch)
+    run_train(job, wanted, "train")
+
+
+STAGES: dict[str, Callable[[Job, str | None], None]] = {"adapt": do_adapt, "search": do_search, "train": do_train}
+
+
+def execute(verb: str, job: Job, arch: str | None = None) -> Path:
+    """Run a verb's stages on a job (those that are done are skipped) and write the report; returns the run folder."""
+    STAGES[verb](job, arch)
+    report = write_report(job.run.folder)
+    job.run.note(f"report: {report}")
+    return job.run.folder
+
+
+def validate(folder: str | Path, stage: str = "train", **changes: Any) -> dict[str, Any]:
+    """Evaluate the best network of a run again on the validation images; writes val/metrics.json."""
+    _, job, _ = reopen(folder, **changes)
+    weights, info = load_network(job.run.folder / stage / "best.safetensors")
+    network = build(info.arch, job.task.head(info.arch), info.output_stride, 0)
+    network.load_state_dict(weights)
+    result = evaluate(job.run, job.task, job.run.fabric.setup(network))
+    write_json(job.run.folder / "val" / "metrics.json", result)
+    return result
+
+
+def derive_again(folder: str | Path, budget: str) -> None:
+    """Derive arch files under further budgets (comma-separated) from a run's finished search."""
+    _, job, _ = reopen(folder)
+    result = job.run.read_json("search/result.json")
+    if result is None:
+        raise UserError(f"{folder} has no finished search (search/result.json)")
+    job.run.config = from_data(job.run.config.model_dump() | {"budget": budget})
+    run_derive(job, make_space(job.seed, job.run.config.search), result)

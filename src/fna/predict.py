@@ -1,0 +1,149 @@
+"""Masks and overlays for image files."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
+
+from fna.arch.arch import HW
+from fna.config import Config, Evaluate, load_config
+from fna.data.images import read_image
+from fna.data.pairs import IMAGE_SUFFIXES
+from fna.errors import UserError
+from fna.load import TrainedNetwork, load, prepare
+from fna.tasks.drawing import class_colours, mask_picture, overlay, save_picture
+from fna.tasks.segmentation import predict_classes
+
+LISTED = 10
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An image file and what was written for it."""
+
+    image: Path
+    mask: Path
+    overlay: Path
+
+
+def predict(
+    run_or_file: str | Path,
+    images: Sequence[str | Path],
+    out: str | Path,
+    device: str = "auto",
+    stage: str = "train",
+) -> list[Prediction]:
+    """Write OUT/NAME_mask.png (class indices, 8-bit palette) and OUT/NAME_overlay.png for every image.
+
+    `images` are files and folders (searched with their subfolders, which are kept in NAME); a NAME that is taken gets
+    -2, -3 and so on. Masks have the size of the image. A run folder says how images were resized and whether windows
+    slide; for a .safetensors file they are predicted whole at their own size.
+    Raises UserError, before anything is written, naming all images that cannot be read.
+    """
+    network = load(run_or_file, stage)
+    if network.info.task != "seg":
+        raise UserError(f"{run_or_file} is a network for the task {network.info.task!r}; masks need 'seg'.")
+    config = load_config(Path(run_or_file) / "config.yaml") if Path(run_or_file).is_dir() else Config()
+    place = compute_device(device)
+    found = find_images(images, Path(out))
+    _check_readable([prediction.image for prediction in found])
+    network.to(place)
+    console = Console(stderr=True)
+    for prediction in track(found, "predict", console=console, transient=True, disable=not console.is_terminal):
+        image = read_image(prediction.image)
+        mask = predict_mask(network, image, config.imgsz, config.evaluate)
+        names = network.info.classes
+        save_picture(mask_picture(mask, class_colours(len(names))), prediction.mask)
+        save_picture(overlay(image, mask, names, class_colours(len(names))), prediction.overlay)
+    return found
+
+
+@torch.inference_mode()
+def predict_mask(network: TrainedNetwork, image: Tensor, imgsz: HW | None, how: Evaluate) -> Tensor:
+    """Class indices (H, W) of an image, uint8 (3, H, W); predicted at `imgsz` or, with None, at the image's size."""
+    device = next(network.parameters()).device
+    batch = prepare(image, network.info, imgsz)[None].to(device, memory_format=torch.channels_last)
+    mask = predict_classes(network, batch, how).to(torch.uint8)
+    return transforms.resize(mask, list(image.shape[1:]), InterpolationMode.NEAREST_EXACT)[0].cpu()
+
+
+def compute_device(name: str) -> torch.device:
+    """`auto`: the accelerator where there is one, else the CPU; or a device by torch's name."""
+    if name == "auto":
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device {name!r} cannot be used here ({reason}). Use auto, cpu, cuda or cuda:1.") from error
+    return device
+
+
+def find_images(inputs: Sequence[str | Path], out: Path) -> list[Prediction]:
+    """The images among files and folders, with an output name for each; two images never share one.
+
+    Raises UserError for missing files, folders without images, and an `out` in which results would be mixed with images.
+    """
+    taken: set[str] = set()
+    found: list[Prediction] = []
+    for given in map(Path, inputs):
+        for file, name in _images_of(given, out):
+            unique, number = name, 1
+            while unique.casefold() in taken:  # some file systems do not tell A from a
+                number += 1
+                unique = f"{name}-{number}"
+            taken.add(unique.casefold())
+            found.append(Prediction(file, out / f"{unique}_mask.png", out / f"{unique}_overlay.png"))
+    if not found:
+        raise UserError("no images were given; give files or folders.")
+    sources = {prediction.image.resolve() for prediction in found}
+    for prediction in found:
+        for target in (prediction.mask, prediction.overlay):
+            if target.resolve() in sources:
+                raise UserError(f"{target} is one of the images and would be overwritten. Give another output folder.")
+    return found
+
+
+def _images_of(given: Path, out: Path) -> Iterator[tuple[Path, str]]:
+    """(file, output name) of a file, or of every image below a folder in order."""
+    if given.is_file():
+        yield given, given.stem
+        return
+    if not given.is_dir():
+        raise UserError(f"{given}: no such file or folder.")
+    if out.resolve().is_relative_to(given.resolve()):
+        raise UserError(
+            f"{out} lies in {given}, so the next prediction would take its results for images. "
+            f"Give another output folder."
+        )
+    files = [f for f in sorted(given.rglob("*")) if f.is_file() and not f.name.startswith(".")]
+    images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
+        raise UserError(f"{given} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    if len(images) < len(files):
+        others = ", ".join(str(f.relative_to(given)) for f in files if f not in set(images))
+        Console(stderr=True).print(
+            f"{given}: not images by their suffix, left out: {others}", markup=False, highlight=False, soft_wrap=True
+        )
+    for file in images:
+        yield file, file.relative_to(given).with_suffix("").as_posix()
+
+
+def _check_readable(files: Sequence[Path]) -> None:
+    problems = []
+    for file in files:
+        try:
+            read_image(file)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        more = f"\n  ... and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
+        lines = "".join(f"\n  {problem}" for problem in problems[:LISTED])
+        raise UserError(f"{len(problems)} of {len(files)} images cannot be read; nothing was predicted:{lines}{more}")

@@ -1,0 +1,152 @@
+"""The report's figures: Matplotlib figures from plain data, drawn without a display."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fna.arch.arch import Arch, placed
+from fna.report.files import Rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+KERNEL_COLOURS = {1: "#d9d9d9", 3: "#a6cee3", 5: "#fdbf6f", 7: "#fb9a99"}
+OTHER_KERNEL = "#cab2d6"
+
+
+def figure(width: float, height: float) -> "Figure":
+    """An empty figure of this size in inches; no global state, no window."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(made)
+    return made
+
+
+def png(drawn: "Figure") -> bytes:
+    """The figure as a PNG file."""
+    buffer = io.BytesIO()
+    drawn.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def box_width(expansion: int) -> float:
+    """Wider for larger expansions, wide enough for its label at expansion 1; 1 at expansion 6."""
+    return 0.4 + 0.1 * expansion
+
+
+def draw_archs(archs: Mapping[str, Arch], output_stride: int = 32) -> "Figure":
+    """Architectures beside each other: one row a stage, one box a layer, coloured by kernel, wide by expansion."""
+    from matplotlib.patches import Patch
+
+    rows = 1 + max(len(arch.stages) for arch in archs.values())
+    widths = [
+        max(sum(box_width(layer.expansion) + 0.06 for layer in stage.layers) for stage in arch.stages)
+        for arch in archs.values()
+    ]
+    # Room for the stage labels at the left, and for the title above a narrow network.
+    widths = [max(width, 3.0) + 1.9 for width in widths]
+    made = figure(0.55 * sum(widths) + 0.3, 0.5 * rows + 0.9)
+    axes = made.subplots(1, len(archs), squeeze=False, width_ratios=widths)[0]
+    for axis, (label, arch), width in zip(axes, archs.items(), widths, strict=True):
+        _draw_arch(axis, arch, output_stride)
+        axis.set(title=label, xlim=(-1.8, width - 1.8), ylim=(-rows + 0.4, 0.6))
+        axis.set_axis_off()
+    kernels = sorted({layer.kernel for arch in archs.values() for stage in arch.stages for layer in stage.layers})
+    handles = [Patch(facecolor=KERNEL_COLOURS.get(k, OTHER_KERNEL), edgecolor="black", label=f"{k}x{k}") for k in kernels]
+    made.legend(handles=handles, loc="outside lower center", ncols=len(handles), title="kernel", frameon=False)
+    return made
+
+
+def _draw_arch(axis: "Axes", arch: Arch, output_stride: int) -> None:
+    _draw_box(axis, 0.0, 0, 1.0, KERNEL_COLOURS[3], "3x3")
+    _draw_row_label(axis, 0, "stem", arch.stem, stride=2, dilation=1)
+    row, x = 0, 0.0
+    for place, layer in placed(arch, output_stride=output_stride):
+        if place.stage + 1 != row:
+            row, x = place.stage + 1, 0.0
+            _draw_row_label(axis, row, f"stage {place.stage}", place.cout, place.stride, place.dilation)
+        width, colour = box_width(layer.expansion), KERNEL_COLOURS.get(layer.kernel, OTHER_KERNEL)
+        _draw_box(axis, x, row, width, colour, f"k{layer.kernel}\ne{layer.expansion}")
+        x += width + 0.06
+
+
+def _draw_box(axis: "Axes", x: float, row: int, width: float, colour: str, text: str) -> None:
+    from matplotlib.patches import Rectangle
+
+    axis.add_patch(Rectangle((x, -row - 0.38), width, 0.76, facecolor=colour, edgecolor="black", linewidth=0.8))
+    axis.text(x + width / 2, -row, text, ha="center", va="center", fontsize=7)
+
+
+def _draw_row_label(axis: "Axes", row: int, name: str, channels: int, stride: int, dilation: int) -> None:
+    axis.text(-0.55, -row, f"{name}\n{channels} channels", ha="right", va="center", fontsize=7)
+    if stride > 1:
+        axis.plot(-0.25, -row + 0.14, marker="v", color="black", markersize=7)
+    marks = ([f"/{stride}"] if stride > 1 else []) + ([f"d{dilation}"] if dilation > 1 else [])
+    axis.text(-0.25, -row - 0.22, "\n".join(marks), ha="center", va="center", fontsize=7)
+
+
+def draw_training(stages: Mapping[str, Rows], score: str) -> "Figure":
+    """Training loss and validation score by step, one line a network."""
+    made = figure(9, 3.4)
+    left, right = made.subplots(1, 2)
+    for name, rows in stages.items():
+        _line(left, rows, "loss", 1.0, label=name, linewidth=1)
+        _line(right, rows, f"val/{score}", 100.0, label=name, marker="o")
+    left.set(title="training loss", xlabel="step")
+    right.set(title=f"val {score} (%)", xlabel="step")
+    right.legend()
+    return made
+
+
+def draw_search(replicas: Sequence[Rows]) -> "Figure":
+    """Losses of the weights and of the alphas by step, and the expected cost where the search has one."""
+    has_cost = any("expected_gmadds" in row for rows in replicas for row in rows)
+    made = figure(9 if has_cost else 5, 3.4)
+    axes = made.subplots(1, 2 if has_cost else 1, squeeze=False)[0]
+    for r, rows in enumerate(replicas):
+        _line(axes[0], rows, "loss", 1.0, label=f"weights, search {r + 1}", color=f"C{r}", linewidth=1)
+        if any("alpha_loss" in row for row in rows):
+            _line(axes[0], rows, "alpha_loss", 1.0, label=f"alphas, search {r + 1}", color=f"C{r}", linestyle=":")
+        if has_cost:
+            _line(axes[1], rows, "expected_gmadds", 1.0, label=f"search {r + 1}", color=f"C{r}")
+    axes[0].set(title="loss in the super network", xlabel="step")
+    axes[0].legend()
+    if has_cost:
+        axes[1].set(title="expected cost of the searched layers (G MAdds)", xlabel="step")
+    return made
+
+
+def _line(axis: "Axes", rows: Rows, column: str, factor: float, **style: Any) -> None:
+    found = [(row["step"] + 1, factor * row[column]) for row in rows if column in row]
+    axis.plot([x for x, _ in found], [y for _, y in found], **style)
+
+
+def draw_candidates(
+    layers: Sequence[tuple[str, Sequence[str]]], panels: Mapping[str, Sequence[Sequence[float]]], signed: bool
+) -> "Figure":
+    """Heat maps of candidates (columns) by layer (rows), one panel each; a dot marks the best of each layer.
+
+    `signed` values are drawn around zero, others from 0 to 1. Candidates that a layer does not have stay white.
+    """
+    from matplotlib.colors import Normalize
+
+    names = list(dict.fromkeys(name for _, candidates in layers for name in candidates))
+    largest = max((abs(value) for rows in panels.values() for row in rows for value in row), default=0.0) or 1.0
+    scale = Normalize(-largest, largest) if signed else Normalize(0, 1)
+    made = figure(1.6 + (0.42 * len(names) + 0.3) * len(panels), 1.3 + 0.2 * len(layers))
+    axes = made.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axis, (title, values) in zip(axes, panels.items(), strict=True):
+        image = [[float("nan")] * len(names) for _ in layers]
+        for y, ((_, candidates), row) in enumerate(zip(layers, values, strict=True)):
+            for candidate, value in zip(candidates, row, strict=True):
+                image[y][names.index(candidate)] = value
+            axis.plot(names.index(candidates[row.index(max(row))]), y, "k.", markersize=4)
+        shown = axis.imshow(image, norm=scale, cmap="RdBu" if signed else "viridis", aspect="auto")
+        axis.set_title(title, fontsize=9)
+        axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    axes[0].set_yticks(range(len(layers)), [name for name, _ in layers], fontsize=7)
+    made.colorbar(shown, ax=list(axes), shrink=0.6)
+    return made

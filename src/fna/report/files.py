@@ -1,0 +1,170 @@
+"""A run folder as values: everything the report needs, read from files, without torch."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fna.arch.arch import HW, Arch
+from fna.errors import UserError
+
+Rows = list[dict[str, float]]
+"""The rows of a metrics file; a row has the columns that were written in it."""
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file, None where there is none; a UserError names a file that is not JSON."""
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}. Restore the file, or delete it to leave its part out") from error
+
+
+def read_rows(path: Path) -> Rows:
+    """The rows of a metrics CSV without their empty cells; none where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        try:
+            return [{key: float(value) for key, value in row.items() if value} for row in reader]
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{path} line {reader.line_num} is not a row of numbers ({error}); delete the line") from error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+@dataclass(frozen=True)
+class StageFiles:
+    """One fine-tuned network of a run: the folder RUN/NAME."""
+
+    name: str
+    folder: Path
+    arch: Arch
+    cost: dict[str, int]
+    seconds: float | None
+
+    @cached_property
+    def metrics(self) -> dict[str, Any] | None:
+        """`best`, `last` and `steps`; None until the stage is finished."""
+        return read_json(self.folder / "metrics.json")
+
+    @cached_property
+    def best(self) -> dict[str, Any] | None:
+        """The best validation so far."""
+        return self.metrics["best"] if self.metrics else read_json(self.folder / "best.json")
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Training log by step."""
+        return read_rows(self.folder / "metrics.csv")
+
+
+class RunFiles:
+    """What is in a run folder. Raises UserError where `folder` is none or a file in it cannot be read."""
+
+    def __init__(self, folder: Path) -> None:
+        if not (folder / "config.yaml").is_file():
+            raise UserError(f"{folder} is not a run folder: it has no config.yaml")
+        self.folder = folder
+        try:
+            config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise UserError(f"cannot read {folder / 'config.yaml'}: {error}") from error
+        if not isinstance(config, dict):
+            raise UserError(f"{folder / 'config.yaml'} must be a mapping of keys, got {type(config).__name__}")
+        self.config: dict[str, Any] = config
+        self.environment: dict[str, Any] = self._json("env.json") or {}
+        self.job: dict[str, Any] = self._json("run.json") or {}
+        self.dataset: dict[str, Any] = self._json("dataset.json") or {}
+        self.seed: dict[str, Any] = self._json("seed.json") or {}
+        self.ledger: dict[str, dict[str, Any]] = self._json("cost.json") or {}
+        self.search: dict[str, Any] | None = self._json("search/result.json")
+
+    def _json(self, name: str) -> Any:
+        return read_json(self.folder / name)
+
+    @cached_property
+    def seed_arch(self) -> Arch | None:
+        """The seed's architecture."""
+        path = self.folder / "seed-arch.json"
+        return Arch.load(path) if path.is_file() else None
+
+    @cached_property
+    def derived(self) -> dict[str, Arch]:
+        """What the search derived, by label: "" for arch.json, "-0.5G" for arch-0.5G.json."""
+        files = sorted(self.folder.glob("arch*.json"))
+        return {
+            path.stem.removeprefix("arch"): Arch.load(path)
+            for path in files
+            if path.stem == "arch" or path.stem.startswith("arch-")
+        }
+
+    @cached_property
+    def stages(self) -> list[StageFiles]:
+        """The fine-tuned networks: the seed first, then by name."""
+        folders = [self.folder / "seed", *sorted(self.folder.glob("train")), *sorted(self.folder.glob("train-*"))]
+        return [self._stage(folder) for folder in folders if (folder / "arch.json").is_file()]
+
+    def _stage(self, folder: Path) -> StageFiles:
+        cost = read_json(folder / "cost.json") or {}
+        seconds = self.ledger.get(folder.name, {}).get("wall_seconds")
+        return StageFiles(folder.name, folder, Arch.load(folder / "arch.json"), cost, seconds)
+
+    @cached_property
+    def search_rows(self) -> list[Rows]:
+        """The training log of each independent search."""
+        paths = sorted(self.folder.glob("search/*/metrics.csv"), key=lambda path: path.parent.name)
+        return [read_rows(path) for path in paths]
+
+    @property
+    def imgsz(self) -> HW | None:
+        """Height and width at which costs were counted, where the files say it."""
+        size: Sequence[int] | None = self.config.get("imgsz") or self.dataset.get("imgsz")
+        return (size[0], size[1]) if size else None
+
+    @property
+    def output_stride(self) -> int:
+        """Output stride of the backbone; 32 where the configuration has none."""
+        return int(self.config.get("output_stride", 32))
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the networks start from the seed's weights."""
+        return self.config.get("weights") != "none" and self.seed.get("source") != "none"
+
+    def is_seed(self, stage: StageFiles) -> bool:
+        """Whether a stage is the baseline: named so, or `fna train` of the seed's own architecture."""
+        own = self.seed_arch is not None and same_backbone(stage.arch, self.seed_arch)
+        return stage.name == "seed" or (own and self.job.get("verb") == "train")
+
+    def unfinished(self) -> list[str]:
+        """The stages that are still to do."""
+        verb = self.job.get("verb")
+        finished = {stage.name for stage in self.stages if stage.metrics}
+        if verb == "train":
+            return [] if "train" in finished else ["train"]
+        left = [] if self.search and self.derived else ["search"]
+        if verb == "adapt":
+            wanted = [f"train{label}" for label in self.derived or {"": None}]
+            wanted += ["seed"] if self.config.get("baseline") else []
+            left += [name for name in wanted if name not in finished]
+        return left
+
+
+def same_backbone(a: Arch, b: Arch) -> bool:
+    """Whether two architectures are equal as dense networks, which have no last 1x1 convolution."""
+    return (a.stem, a.stages) == (b.stem, b.stages)

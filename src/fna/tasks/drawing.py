@@ -1,0 +1,116 @@
+"""Masks as colours: a palette of distinct ones, overlays, and a legend of the classes that occur."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from fna.data.samples import IGNORE, Colour
+
+LEVELS = 12
+"""Values of red, green and blue from which colours are picked: 1728 candidates for at most 255 classes."""
+LIGHTNESS = (30.0, 90.0)
+"""CIELAB lightness of the candidates: neither shadow nor glare, so that the image stays visible under the mask."""
+OPACITY = 0.55
+SMALLEST_FONT = 12
+
+
+def class_colours(count: int) -> tuple[Colour, ...]:
+    """RGB colours (0..255) for classes 0 to `count` - 1; a class has the same colour whatever the count (at most 255).
+
+    Each colour is the candidate farthest in CIELAB from all colours before it.
+    """
+    return _all_colours()[:count]
+
+
+@cache
+def _all_colours() -> tuple[Colour, ...]:
+    levels = np.linspace(0, 255, LEVELS).round().astype(np.uint8)
+    rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
+    lab = _cielab(rgb)
+    usable = (lab[:, 0] >= LIGHTNESS[0]) & (lab[:, 0] <= LIGHTNESS[1])
+    rgb, lab = rgb[usable], lab[usable]
+    distance = np.linalg.norm(lab[:, 1:], axis=1)  # the first colour is the one farthest from grey
+    chosen: list[Colour] = []
+    for _ in range(IGNORE):
+        best = int(distance.argmax())
+        red, green, blue = rgb[best].tolist()
+        away = np.linalg.norm(lab - lab[best], axis=1)
+        distance = np.minimum(distance, away) if chosen else away
+        chosen.append((red, green, blue))
+    return tuple(chosen)
+
+
+def _cielab(rgb: np.ndarray) -> np.ndarray:
+    """sRGB (N, 3), 0..255 -> CIELAB with white point D65 (IEC 61966-2-1; CIE 15, section 8.2.1)."""
+    share = rgb / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array(
+        [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    )
+    ratio = linear @ to_xyz.T / to_xyz.sum(1)
+    root = np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), ratio * (29 / 6) ** 2 / 3 + 4 / 29)
+    x, y, z = root.T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
+
+
+def mask_picture(mask: Tensor, colours: Sequence[Colour]) -> Image.Image:
+    """The mask (H, W), class indices, as an 8-bit palette picture: index 255 and those without a colour are black."""
+    picture = Image.fromarray(mask.cpu().numpy().astype(np.uint8))
+    unused = [(0, 0, 0)] * (256 - len(colours))  # a whole palette, or Pillow packs the indices into fewer bits
+    picture.putpalette([value for colour in (*colours, *unused) for value in colour])
+    return picture
+
+
+def overlay(image: Tensor, mask: Tensor, names: Sequence[str], colours: Sequence[Colour]) -> Image.Image:
+    """The image, uint8 (3, H, W), with the mask (H, W) in colour over it, and below it the classes that occur.
+
+    Pixels of class 255 stay as they are. The legend lengthens the picture, and widens it if a name is too long.
+    """
+    pixels = image.permute(1, 2, 0).cpu().numpy()
+    classes = mask.cpu().numpy()
+    table = np.zeros((256, 3))
+    table[: len(colours)] = colours
+    opacity = np.where(classes == IGNORE, 0.0, OPACITY)[:, :, None]
+    blended = (pixels * (1 - opacity) + table[classes] * opacity).round().astype(np.uint8)
+    occurring = [index for index in np.unique(classes).tolist() if index != IGNORE]
+    height, width = classes.shape
+    below = legend([names[index] for index in occurring], [colours[index] for index in occurring], height, width)
+    picture = Image.new("RGB", (below.width, height + below.height), "white")
+    picture.paste(Image.fromarray(blended), (0, 0))
+    picture.paste(below, (0, height))
+    return picture
+
+
+def legend(names: Sequence[str], colours: Sequence[Colour], height: int, width: int) -> Image.Image:
+    """Squares with names in rows, for a picture of this size: at least `width` wide, text in proportion to it."""
+    size = max(SMALLEST_FONT, max(height, width) // 50)
+    # Comes with matplotlib and has the letters of most alphabets; Pillow's own font has only the English ones.
+    font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+    gap, line = size // 2, size * 3 // 2
+    widths = [gap + size + gap + round(font.getlength(name)) + gap for name in names]
+    places, x, y = [], 0, gap
+    total = max([width, *widths])
+    for entry in widths:
+        if x and x + entry > total:
+            x, y = 0, y + line
+        places.append((x, y))
+        x += entry
+    picture = Image.new("RGB", (total, y + line), "white")
+    draw = ImageDraw.Draw(picture)
+    for name, colour, (left, top) in zip(names, colours, places, strict=True):
+        draw.rectangle((left + gap, top, left + gap + size - 1, top + size - 1), fill=colour, outline="black")
+        draw.text((left + gap + size + gap, top + size // 2), name, fill="black", font=font, anchor="lm")
+    return picture
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a PNG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    picture.save(temporary, format="PNG")
+    temporary.replace(path)
