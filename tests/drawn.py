@@ -10,7 +10,9 @@ TINY: dict[str, Any] = {
     "backbone": "mobilenet_v2_w010",
     "threads": 1,
     "search": {
-        "depths": [1, 2, 1, 2, 1, 1],
+        "depths": [2, 3, 4, 3, 3, 1],
+        "kernels": [3, 5],
+        "expansions": [6],
         "epochs": 3,
         "alpha_epoch": 1,
         "warmup_epochs": 0,

@@ -1,3 +1,54 @@
-"""FNA: adapt the architecture and the parameters of a pretrained network to your own images."""
+"""Adapt the architecture and the parameters of a pretrained network to your own images.
+
+Every verb of the command line is a function here: `check`, `adapt`, `search`, `train`, `val`, `predict`, `export`,
+`report`. The parts are usable alone: `open_data`, `mobilenet_v2`, `expand`, `derive`, `remap`, `load_seed`, `load`.
+Names are imported when they are first used, so that `import fna` loads no torch.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 __version__ = "0.1.0"
+
+_WHERE = {
+    "Arch": "fna.arch.arch",
+    "Config": "fna.config",
+    "UserError": "fna.errors",
+    "adapt": "fna.pipeline",
+    "check": "fna.data.check",
+    "derive": "fna.arch.derive",
+    "expand": "fna.arch.space",
+    "export": "fna.export",
+    "load": "fna.load",
+    "load_backbone": "fna.load",
+    "load_seed": "fna.weights.seeds:load_file",
+    "mobilenet_v2": "fna.arch.zoo",
+    "open_data": "fna.data.layouts",
+    "predict": "fna.predict",
+    "remap": "fna.weights.remap",
+    "report": "fna.report:write_report",
+    "search": "fna.pipeline",
+    "train": "fna.pipeline",
+    "val": "fna.pipeline:validate",
+}
+
+__all__ = ["__version__", *sorted(_WHERE)]  # noqa: PLE0604  # names, all strings
+
+
+class _Package(ModuleType):
+    """Several verbs share their name with the module that implements them; `fna.NAME` is always the function."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name not in _WHERE:
+            return super().__getattribute__(name)
+        module, _, attribute = _WHERE[name].partition(":")
+        return getattr(import_module(module), attribute or name)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -53,7 +53,7 @@ def export(
             f'ONNX export needs {", ".join(missing)}, not installed here. Install with: pip install "fna[export]"'
         )
     source = network_file(run_or_file, stage)
-    network = load(source).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network = load(source).to(memory_format=torch.contiguous_format)
     file = _target(Path(run_or_file), out, format, stage)
     images, described = _images(Path(run_or_file), check_images, network.info)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -5,20 +5,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fna.adapt import adapt
+from fna.adapt import adapt as fine_tune
 from fna.arch import zoo
 from fna.arch.arch import Arch
 from fna.arch.cost import Count, count_model
 from fna.arch.derive import derive
 from fna.arch.space import Space
-from fna.config import Config, from_data, parse_madds
+from fna.config import Config, from_data, load_config, parse_madds, recipe_path
 from fna.data.layouts import open_data
 from fna.errors import UserError
 from fna.evaluate import evaluate
 from fna.nn.network import build
 from fna.report import write_report
 from fna.run import Run, write_json, write_text
-from fna.search import make_space, search
+from fna.search import make_space
+from fna.search import search as search_logits
 from fna.tasks import TASKS
 from fna.tasks.task import Task
 from fna.weights.checkpoint import load_network
@@ -94,7 +95,7 @@ def run_search(job: Job) -> None:
     run, space = job.run, make_space(job.seed, job.run.config.search)
     run.note(f"search: {len(space.searched)} layers, 10^{space.size_log10:.1f} architectures")
     with run.ledger("search"):
-        result = search(run, job.task, job.seed)
+        result = search_logits(run, job.task, job.seed)
     if result["repeatability"] is not None:
         run.note(f"  rank correlation between independent searches: {result['repeatability']:.2f}")
     run_derive(job, space, result)
@@ -138,7 +139,7 @@ def run_train(job: Job, arch: Arch, stage: str) -> None:
     write_json(job.run.folder / stage / "cost.json", cost.as_dict())
     write_text(job.run.folder / stage / "arch.json", arch.to_json())
     with job.run.ledger(stage):
-        result = adapt(job.run, job.task, job.seed, arch, stage)
+        result = fine_tune(job.run, job.task, job.seed, arch, stage)
     best = result["best"]
     job.run.note(f"  {stage}: best val/{job.task.score} {100 * best['score']:.1f} at step {best['step']}")
 
@@ -172,6 +173,31 @@ def execute(verb: str, job: Job, arch: str | None = None) -> Path:
     report = write_report(job.run.folder)
     job.run.note(f"report: {report}")
     return job.run.folder
+
+
+def configure(recipe: str | None = None, **changes: Any) -> Config:
+    """A configuration from a recipe (a name or a YAML file) with keys changed; sections are given as dicts."""
+    data = load_config(recipe_path(recipe)).model_dump() if recipe else {}
+    for key, value in changes.items():
+        data[key] = data.get(key, {}) | value if isinstance(value, dict) else value
+    return from_data(data)
+
+
+def adapt(data: str | Path, out: str | Path = "runs/run", recipe: str | None = None, **changes: Any) -> Path:
+    """All stages on a data folder, as `fna adapt`; returns the run folder. `changes` are keys of the configuration."""
+    return execute("adapt", start("adapt", data, out, configure(recipe, **changes)))
+
+
+def search(data: str | Path, out: str | Path = "runs/run", recipe: str | None = None, **changes: Any) -> Path:
+    """Search and derivation, as `fna search`; returns the run folder, with its arch.json."""
+    return execute("search", start("search", data, out, configure(recipe, **changes)))
+
+
+def train(
+    data: str | Path, arch: str = "seed", out: str | Path = "runs/run", recipe: str | None = None, **changes: Any
+) -> Path:
+    """Fine-tuning of an architecture (`seed`, a JSON file, a run folder, a zoo name), as `fna train`."""
+    return execute("train", start("train", data, out, configure(recipe, **changes), arch), arch)
 
 
 def validate(folder: str | Path, stage: str = "train", **changes: Any) -> dict[str, Any]:

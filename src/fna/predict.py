@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from fna.arch.arch import HW
-from fna.config import Config, Evaluate, load_config
+from fna.config import Evaluate, from_data, load_config
 from fna.data.images import read_image
 from fna.data.pairs import IMAGE_SUFFIXES
 from fna.errors import UserError
@@ -49,7 +49,7 @@ def predict(
     network = load(run_or_file, stage)
     if network.info.task != "seg":
         raise UserError(f"{run_or_file} is a network for the task {network.info.task!r}; masks need 'seg'.")
-    config = load_config(Path(run_or_file) / "config.yaml") if Path(run_or_file).is_dir() else Config()
+    config = load_config(Path(run_or_file) / "config.yaml") if Path(run_or_file).is_dir() else from_data({})
     place = compute_device(device)
     found = find_images(images, Path(out))
     _check_readable([prediction.image for prediction in found])
@@ -89,7 +89,7 @@ def compute_device(name: str) -> torch.device:
 def find_images(inputs: Sequence[str | Path], out: Path) -> list[Prediction]:
     """The images among files and folders, with an output name for each; two images never share one.
 
-    Raises UserError for missing files, folders without images, and an `out` in which results would be mixed with images.
+    Raises UserError for missing files, folders without images, and an `out` that would mix results with images.
     """
     taken: set[str] = set()
     found: list[Prediction] = []

@@ -145,7 +145,7 @@ class Run:
 
     def note(self, text: str) -> None:
         """One line on the console and in log.txt."""
-        self.console.print(text, markup=False, highlight=False)
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 

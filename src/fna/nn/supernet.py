@@ -157,6 +157,7 @@ class SuperNet(nn.Module):
 
     def path_weights(self, path: Path) -> dict[str, Tensor]:
         """The weights on `path` under the names of the backbone of `space.pick(path)`."""
+        self.space.check_path(path)
         weights = {f"stem.{name}": tensor for name, tensor in self.stem.state_dict().items()}
         choices = iter(path)
         for s, stage in enumerate(self.stages):

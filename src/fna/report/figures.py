@@ -55,7 +55,9 @@ def draw_archs(archs: Mapping[str, Arch], output_stride: int = 32) -> "Figure":
         axis.set(title=label, xlim=(-1.8, width - 1.8), ylim=(-rows + 0.4, 0.6))
         axis.set_axis_off()
     kernels = sorted({layer.kernel for arch in archs.values() for stage in arch.stages for layer in stage.layers})
-    handles = [Patch(facecolor=KERNEL_COLOURS.get(k, OTHER_KERNEL), edgecolor="black", label=f"{k}x{k}") for k in kernels]
+    handles = [
+        Patch(facecolor=KERNEL_COLOURS.get(k, OTHER_KERNEL), edgecolor="black", label=f"{k}x{k}") for k in kernels
+    ]
     made.legend(handles=handles, loc="outside lower center", ncols=len(handles), title="kernel", frameon=False)
     return made
 
@@ -129,12 +131,14 @@ def draw_candidates(
 ) -> "Figure":
     """Heat maps of candidates (columns) by layer (rows), one panel each; a dot marks the best of each layer.
 
-    `signed` values are drawn around zero, others from 0 to 1. Candidates that a layer does not have stay white.
+    `signed` values are drawn around zero, others from 0 to 1. Candidates that a layer does not have stay grey.
     """
     from matplotlib.colors import Normalize
 
     names = list(dict.fromkeys(name for _, candidates in layers for name in candidates))
-    largest = max((abs(value) for rows in panels.values() for row in rows for value in row), default=0.0) or 1.0
+    # The colours end at the ninth decile: one ruinous candidate must not make all others look alike.
+    sizes = sorted(abs(value) for rows in panels.values() for row in rows for value in row)
+    largest = sizes[int(0.9 * (len(sizes) - 1))] or 1.0
     scale = Normalize(-largest, largest) if signed else Normalize(0, 1)
     made = figure(1.6 + (0.42 * len(names) + 0.3) * len(panels), 1.3 + 0.2 * len(layers))
     axes = made.subplots(1, len(panels), squeeze=False, sharey=True)[0]
@@ -143,10 +147,11 @@ def draw_candidates(
         for y, ((_, candidates), row) in enumerate(zip(layers, values, strict=True)):
             for candidate, value in zip(candidates, row, strict=True):
                 image[y][names.index(candidate)] = value
-            axis.plot(names.index(candidates[row.index(max(row))]), y, "k.", markersize=4)
+            axis.plot(names.index(candidates[row.index(max(row))]), y, "ko", markersize=4, markeredgecolor="white")
         shown = axis.imshow(image, norm=scale, cmap="RdBu" if signed else "viridis", aspect="auto")
+        axis.set_facecolor("lightgrey")
         axis.set_title(title, fontsize=9)
         axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
     axes[0].set_yticks(range(len(layers)), [name for name, _ in layers], fontsize=7)
-    made.colorbar(shown, ax=list(axes), shrink=0.6)
+    made.colorbar(shown, ax=list(axes), shrink=0.6, extend="both" if signed else "neither")
     return made

@@ -36,7 +36,9 @@ def read_rows(path: Path) -> Rows:
         try:
             return [{key: float(value) for key, value in row.items() if value} for row in reader]
         except (TypeError, ValueError) as error:
-            raise UserError(f"{path} line {reader.line_num} is not a row of numbers ({error}); delete the line") from error
+            raise UserError(
+                f"{path} line {reader.line_num} is not a row of numbers ({error}); delete the line"
+            ) from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -146,6 +148,21 @@ class RunFiles:
         """Whether the networks start from the seed's weights."""
         return self.config.get("weights") != "none" and self.seed.get("source") != "none"
 
+    @cached_property
+    def archs(self) -> dict[str, Arch]:
+        """All architectures by name: the seed's, what was derived, and what was trained where that is another."""
+        archs = {} if self.seed_arch is None else {"seed": self.seed_arch}
+        archs |= {f"adapted{label}": arch for label, arch in self.derived.items()}
+        trained = {f"adapted{s.name.removeprefix('train')}": s.arch for s in self.stages if not self.is_seed(s)}
+        return archs | trained
+
+    @property
+    def whole_costs(self) -> dict[str, dict[str, int]]:
+        """Cost of the whole model by the names of `archs`, where the run has counted it."""
+        costs = {"seed": self.seed.get("cost", {})}
+        costs |= {f"adapted{s.name.removeprefix('train')}": s.cost for s in self.stages if not self.is_seed(s)}
+        return {name: cost for name, cost in costs.items() if cost}
+
     def is_seed(self, stage: StageFiles) -> bool:
         """Whether a stage is the baseline: named so, or `fna train` of the seed's own architecture."""
         own = self.seed_arch is not None and same_backbone(stage.arch, self.seed_arch)
@@ -159,7 +176,7 @@ class RunFiles:
             return [] if "train" in finished else ["train"]
         left = [] if self.search and self.derived else ["search"]
         if verb == "adapt":
-            wanted = [f"train{label}" for label in self.derived or {"": None}]
+            wanted = [f"train{label}" for label in self.derived or [""]]
             wanted += ["seed"] if self.config.get("baseline") else []
             left += [name for name in wanted if name not in finished]
         return left

@@ -38,6 +38,13 @@ def minutes(value: float | None) -> str:
     return NOTHING if value is None else f"{value / 60:.1f}"
 
 
+def duration(value: float) -> str:
+    """Wall time for people: seconds up to two minutes, then minutes, then hours."""
+    if value < 120:
+        return f"{value:.0f} s"
+    return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.2f} h"
+
+
 def cell(value: object) -> str:
     """Text that stays inside its table cell."""
     return " ".join(str(value).replace("|", "\\|").replace("<", "&lt;").split())

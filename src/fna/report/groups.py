@@ -1,0 +1,147 @@
+"""Fine-tuned networks out of many run folders, grouped by what they are."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+from typing import Any
+
+from fna.arch.arch import Arch
+from fna.errors import UserError
+from fna.report.files import RunFiles, StageFiles, same_backbone
+
+FREE = {"seed", "search", "budget", "baseline", "weights", "backbone"}
+FREE |= {"width_strategy", "kernel_strategy", "device", "threads", "workers", "checkpoint_minutes"}
+"""Keys of the configuration that may differ between results of one table: what is compared, and how it was run."""
+
+
+@dataclass
+class Group:
+    """One architecture with one start, fine-tuned with several random seeds."""
+
+    is_seed: bool
+    pretrained: bool
+    arch: Arch
+    results: list[tuple[RunFiles, StageFiles]] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """What the group is called."""
+        if self.is_seed:
+            return "seed architecture" if self.pretrained else "seed architecture, random weights"
+        return "adapted architecture " + ("(remapped)" if self.pretrained else "(random weights)")
+
+    def scores(self, which: str = "best") -> list[float]:
+        """The `best` or `last` validation scores, one a random seed."""
+        return [stage.metrics[which]["score"] for _, stage in self.results if stage.metrics]
+
+    @property
+    def mean_seconds(self) -> float | None:
+        """Mean wall time of fine-tuning, of the stages whose time is known."""
+        times = [stage.seconds for _, stage in self.results if stage.seconds is not None]
+        return fmean(times) if times else None
+
+
+def collect(runs: Sequence[RunFiles]) -> tuple[list[Group], list[str]]:
+    """Groups of all finished stages (seed, remapped, random), and a sentence on each stage that is not counted.
+
+    Raises UserError where the stages are not comparable: another seed architecture, schedule or data.
+    """
+    found = [(run, stage) for run in runs for stage in run.stages]
+    notes = [
+        f"`{run.folder.name}/{stage.name}` is not finished and left out." for run, stage in found if not stage.metrics
+    ]
+    finished = [(run, stage) for run, stage in found if stage.metrics]
+    used = list(dict.fromkeys(run for run, _ in finished))
+    check_comparable(used)
+    seed_arch = the_seed_arch(used)
+    groups: list[Group] = []
+    for run, stage in finished:
+        is_seed = seed_arch is not None and same_backbone(stage.arch, seed_arch)
+        group = Group(is_seed, run.pretrained, stage.arch)
+        same = [g for g in groups if (g.kind, g.arch.stages) == (group.kind, group.arch.stages)]
+        group = same[0] if same else group
+        if not same:
+            groups.append(group)
+        twin = next((f"{r.folder.name}/{s.name}" for r, s in group.results if random_seed(r) == random_seed(run)), None)
+        if twin is None:
+            group.results.append((run, stage))
+        else:
+            notes.append(
+                f"`{run.folder.name}/{stage.name}` repeats `{twin}` (the same network and random seed) "
+                "and is not counted again."
+            )
+    return sorted(groups, key=lambda g: (not g.is_seed, not g.pretrained)), notes
+
+
+def random_seed(run: RunFiles) -> int:
+    """The configured random seed."""
+    return int(run.config.get("seed", 0))
+
+
+def the_seed_arch(runs: Iterable[RunFiles]) -> Arch | None:
+    """The one seed architecture of the runs; those without weights do not say it where others have weights."""
+    runs = list(runs)
+    with_weights = [run for run in runs if run.pretrained] or runs
+    archs = [(run, run.seed_arch) for run in with_weights if run.seed_arch]
+    for run, arch in archs[1:]:
+        if not same_backbone(arch, archs[0][1]):
+            raise UserError(
+                f"{archs[0][0].folder} and {run.folder} start from different seed architectures; "
+                "make one table for each seed"
+            )
+    return archs[0][1] if archs else None
+
+
+def check_comparable(runs: Sequence[RunFiles]) -> None:
+    """Refuse runs that differ in schedule, data or evaluation: a difference of scores would not be of the networks.
+
+    Keys that only one of two configurations has, written by different versions, are not compared.
+    """
+    for run in runs[1:]:
+        first = runs[0]
+        for get in (comparable_values, data_values):
+            one, other = get(first), get(run)
+            for key in one:
+                if key in other and one[key] != other[key]:
+                    raise UserError(
+                        f"{key} is {shown(one[key])} in {first.folder} and {shown(other[key])} in {run.folder}: "
+                        "results of one table need the same schedule and data; make two tables"
+                    )
+
+
+def comparable_values(run: RunFiles) -> dict[str, Any]:
+    """The configuration by dotted key, without the keys that may differ."""
+    return flat({key: value for key, value in run.config.items() if key not in FREE})
+
+
+def data_values(run: RunFiles) -> dict[str, Any]:
+    """What identifies the data: classes and the names of the images."""
+    splits = run.dataset.get("splits", {})
+    return {"the list of classes": run.dataset.get("classes")} | {
+        f"the {n} split": names for n, names in splits.items()
+    }
+
+
+def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one, by dotted key."""
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return values
+
+
+def shown(value: Any) -> str:
+    """A value for an error message, long lists by their length."""
+    return f"a list of {len(value)}" if isinstance(value, list) and len(value) > 6 else repr(value)
+
+
+def spread(values: Sequence[float]) -> float | None:
+    """Standard deviation of a sample (n - 1); None for fewer than two values."""
+    return stdev(values) if len(values) > 1 else None
+
+
+def difference(a: Sequence[float], b: Sequence[float]) -> tuple[float, float | None]:
+    """Mean of `a` minus mean of `b`, and its standard error from independent samples (None below two values each)."""
+    sa, sb = spread(a), spread(b)
+    error = None if sa is None or sb is None else (sa**2 / len(a) + sb**2 / len(b)) ** 0.5
+    return fmean(a) - fmean(b), error

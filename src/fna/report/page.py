@@ -1,0 +1,174 @@
+"""RUN/report.md: one page about one run, and its figures."""
+
+import math
+import shlex
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from fna.arch.arch import Arch
+from fna.report import figures
+from fna.report.costs import cost_tables
+from fna.report.files import RunFiles, StageFiles, write_bytes
+from fna.report.text import NOTHING, cell, duration, giga, mega, percent, points, seconds, table
+from fna.report.verdict import score_name, verdict
+
+
+def write_report(folder: Path) -> Path:
+    """Write RUN/report.md and its figures in RUN/report/, from the files of the run alone; returns the page's path.
+
+    What a run does not have yet, or never will, is left out. Raises UserError where `folder` is no run folder or one of
+    its files cannot be read.
+    """
+    run = RunFiles(folder)
+    for name, drawn in draw(run).items():
+        write_bytes(folder / "report" / f"{name}.png", figures.png(drawn))
+    write_bytes(folder / "report.md", render(run).encode())
+    return folder / "report.md"
+
+
+def draw(run: RunFiles) -> dict[str, Any]:
+    """The figures by name, as far as the run has something to draw."""
+    drawn = {}
+    if run.archs:
+        drawn["architectures"] = figures.draw_archs(run.archs, run.output_stride)
+    trained = {label(run, stage): stage.rows for stage in run.stages if stage.rows}
+    if trained:
+        drawn["training"] = figures.draw_training(trained, score_name(run))
+    if any(run.search_rows):
+        drawn["search"] = figures.draw_search(run.search_rows)
+    if run.search:
+        drawn["candidates"] = draw_candidates(run.search)
+    return drawn
+
+
+def draw_candidates(search: Mapping[str, Any]) -> Any:
+    """What the search thinks of each candidate: probabilities of alphas, logits of paired scores (the seed's is 0)."""
+    layers = [(layer["name"], layer["candidates"]) for layer in search["layers"]]
+    logits = {"mean": search["logits"]}
+    if len(search["replicas"]) > 1:
+        logits |= {f"search {r + 1}": rows for r, rows in enumerate(search["replicas"])}
+    signed = search["method"] != "alphas"
+    panels = logits if signed else {name: [softmax(row) for row in rows] for name, rows in logits.items()}
+    return figures.draw_candidates(layers, panels, signed)
+
+
+def softmax(row: list[float]) -> list[float]:
+    """Probabilities from logits."""
+    exponentials = [math.exp(value - max(row)) for value in row]
+    return [value / sum(exponentials) for value in exponentials]
+
+
+def label(run: RunFiles, stage: StageFiles) -> str:
+    """What a stage's network is called in tables, with its budget where the run has several."""
+    budget = stage.name.removeprefix("train").removeprefix("-")
+    name = "seed architecture" if run.is_seed(stage) else "adapted network" + (f" ({budget})" if budget else "")
+    return name if run.pretrained else f"{name}, random weights"
+
+
+def render(run: RunFiles) -> str:
+    """The page as Markdown."""
+    import jinja2
+
+    template = resources.files("fna.report").joinpath("report.md.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters |= {"cell": cell, "quote": lambda value: shlex.quote(str(value))}
+    search = run.search
+    return environment.from_string(template).render(
+        run=run,
+        search=search,
+        space_log10=sum(math.log10(len(layer["candidates"])) for layer in search["layers"]) if search else None,
+        unfinished=run.unfinished(),
+        headline=headline(run),
+        verdicts=[verdict(run, stage, label(run, stage)) for stage in run.stages if not run.is_seed(stage)],
+        only_seed=bool(run.stages) and all(run.is_seed(stage) for stage in run.stages),
+        architectures=architecture_table(run.archs),
+        costs=cost_tables(run),
+        classes=class_table(run),
+        training=any(stage.rows for stage in run.stages),
+        search_curves=any(run.search_rows),
+        ledger=ledger_table(run),
+    )
+
+
+def headline(run: RunFiles) -> str:
+    """Score, cost and time of every network; the seed's cost also where it was not trained."""
+    score = score_name(run)
+    header = ["", f"val {score}, best", "at step", f"val {score}, last", "MAdds", "params", "fine-tuning, s"]
+    rows: list[list[object]] = []
+    if run.seed.get("cost") and not any(run.is_seed(stage) for stage in run.stages):
+        cost = run.seed["cost"]
+        scores = [NOTHING, NOTHING, NOTHING]
+        rows.append(["seed architecture (not trained)", *scores, giga(cost["madds"]), mega(cost["params"]), NOTHING])
+    for stage in run.stages:
+        best, metrics, cost = stage.best or {}, stage.metrics or {}, stage.cost
+        name = label(run, stage) + ("" if stage.metrics else " (unfinished)")
+        last = metrics.get("last", {}).get("score")
+        rows.append(
+            [name, percent(best.get("score")), best.get("step", NOTHING), percent(last)]
+            + [giga(cost.get("madds")), mega(cost.get("params")), seconds(stage.seconds)]
+        )
+    return table(header, rows) if rows else ""
+
+
+def architecture_table(archs: Mapping[str, Arch]) -> str:
+    """The layers of every stage, one column an architecture."""
+    if not archs:
+        return ""
+    stages = max(len(arch.stages) for arch in archs.values())
+    first = next(iter(archs.values()))
+    rows = []
+    for s in range(stages):
+        layers = [
+            " ".join(map(str, arch.stages[s].layers)) if s < len(arch.stages) else NOTHING for arch in archs.values()
+        ]
+        shape = [first.stages[s].channels, first.stages[s].stride] if s < len(first.stages) else [NOTHING, NOTHING]
+        rows.append([f"stage {s}", *shape, *layers])
+    return table(["", "channels", "stride", *archs], rows)
+
+
+def class_table(run: RunFiles) -> str:
+    """IoU per class of every network at its best step, and the gain over the seed."""
+    tested = [(stage, stage.best["IoU"]) for stage in run.stages if stage.best and "IoU" in stage.best]
+    if not tested:
+        return ""
+    seed = next((iou for stage, iou in tested if run.is_seed(stage)), None)
+    gains = [iou for stage, iou in tested if not run.is_seed(stage)] if seed else []
+    names = list(dict.fromkeys(name for _, iou in tested for name in iou))
+    rows = [
+        [
+            name,
+            *(percent(iou.get(name)) for _, iou in tested),
+            *(points(gain(iou.get(name), seed, name)) for iou in gains),
+        ]
+        for name in names
+    ]
+    return table(["class", *(label(run, stage) for stage, _ in tested), *["difference"] * len(gains)], rows)
+
+
+def gain(value: float | None, seed: Mapping[str, float | None] | None, name: str) -> float | None:
+    """Difference to the seed's value; None where either is absent."""
+    other = seed.get(name) if seed else None
+    return None if value is None or other is None else value - other
+
+
+def ledger_table(run: RunFiles) -> str:
+    """Wall time and device hours of every stage, and their sum."""
+    if not run.ledger:
+        return ""
+    rows: list[list[object]] = [
+        [
+            name,
+            duration(entry["wall_seconds"]),
+            f"{entry['device_hours']:.3f}",
+            entry.get("device", NOTHING),
+            entry.get("threads", NOTHING),
+        ]
+        for name, entry in run.ledger.items()
+    ]
+    entries = run.ledger.values()
+    wall, hours = sum(e["wall_seconds"] for e in entries), sum(e["device_hours"] for e in entries)
+    return table(
+        ["", "wall time", "device hours", "device", "threads"], [*rows, ["sum", duration(wall), f"{hours:.3f}", "", ""]]
+    )

@@ -1,0 +1,188 @@
+"""A Markdown section about many runs: every network over several random seeds, with mean and spread."""
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+from string import ascii_uppercase
+
+from fna.errors import UserError
+from fna.report.files import RunFiles
+from fna.report.groups import Group, collect, difference, spread
+from fna.report.text import giga, mega, minutes, percent, points, shorten_paths, table
+from fna.report.verdict import score_name
+
+
+def results(folders: Sequence[str | Path], title: str = "Results") -> str:
+    """A Markdown section made from run folders: scores by kind of network, differences, search, commands, machines.
+
+    Scores are in percent with the standard deviation of the sample (n - 1), standard errors of differences treat the
+    random seeds as independent. Absolute paths in commands are cut to their last two components. Raises UserError where
+    a folder is no run folder, no stage is finished, or the runs differ in schedule, data or seed architecture.
+    """
+    paths = [Path(folder) for folder in folders]
+    runs = [RunFiles(path) for path in dict.fromkeys(path.resolve() for path in paths)]
+    groups, notes = collect(runs)
+    if not groups:
+        raise UserError(
+            f"none of {', '.join(map(str, paths)) or 'no folders'} has a finished fine-tuning (metrics.json)"
+        )
+    names = group_names(groups)
+    parts = [
+        f"### {title}",
+        conditions(groups[0].results[0][0]),
+        score_table(groups, names),
+        bullets(differences(groups, names)),
+        bullets(searches(runs, groups)),
+        architectures(groups, names),
+        commands(runs),
+        bullets([*machines(runs), *notes]),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """A Markdown list."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def group_names(groups: Sequence[Group]) -> list[str]:
+    """The kind of each group, with a letter for the architecture where several were adapted."""
+    archs = list(dict.fromkeys(group.arch.stages for group in groups if not group.is_seed))
+    if len(archs) < 2:
+        return [group.kind for group in groups]
+    letter = {stages: label(n) for n, stages in enumerate(archs)}
+    return [
+        group.kind if group.is_seed else group.kind.replace("architecture", f"architecture {letter[group.arch.stages]}")
+        for group in groups
+    ]
+
+
+def label(n: int) -> str:
+    """A, B, ... Z, then numbers."""
+    return ascii_uppercase[n] if n < len(ascii_uppercase) else str(n + 1)
+
+
+def conditions(run: RunFiles) -> str:
+    """Data, schedule and what is measured, in a sentence or two."""
+    splits = ", ".join(f"{len(names)} {split}" for split, names in run.dataset.get("splits", {}).items())
+    size = f" of {run.imgsz[0]}x{run.imgsz[1]} (height x width)" if run.imgsz else ""
+    how = run.config.get("adapt", {})
+    return (
+        f"Head {run.config.get('head')}, output stride {run.output_stride}, "
+        f"{len(run.dataset.get('classes', []))} classes, {splits} images; every network is fine-tuned for "
+        f"{how.get('steps')} steps of batch {how.get('batch')}, on the same schedule. Val {score_name(run)} in "
+        f"percent, mean ± standard deviation over random seeds; MAdds and params of the whole model for one image{size}."
+    )
+
+
+def score_table(groups: Sequence[Group], names: Sequence[str]) -> str:
+    """One row a group."""
+    score = score_name(groups[0].results[0][0])
+    header = [
+        "",
+        "random seeds",
+        f"best val {score}",
+        "each",
+        f"last val {score}",
+        "MAdds",
+        "params",
+        "fine-tuning, min",
+    ]
+    rows = []
+    for group, name in zip(groups, names, strict=True):
+        best, cost = group.scores(), group.results[0][1].cost
+        each = ", ".join(percent(value) for value in best)
+        rows.append(
+            [name, len(best), mean_and_spread(best), each, percent(fmean(group.scores("last")))]
+            + [giga(cost.get("madds")), mega(cost.get("params")), minutes(group.mean_seconds)]
+        )
+    return table(header, rows)
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """`42.0 ± 1.1`, or the lone value."""
+    deviation = spread(values)
+    return percent(fmean(values)) + ("" if deviation is None else f" ± {percent(deviation)}")
+
+
+def differences(groups: Sequence[Group], names: Sequence[str]) -> list[str]:
+    """Adapted minus seed, and remapped minus random, for every architecture that has both."""
+    lines = []
+    named = list(zip(groups, names, strict=True))
+    for (a, name), (b, other) in product(named, named):
+        to_random = a.pretrained and not b.pretrained and a.arch.stages == b.arch.stages
+        if not a.is_seed and b.is_seed and a.pretrained and b.pretrained:
+            worse = fmean(a.scores()) <= fmean(b.scores())
+            advice = " It does NOT beat its seed: keep the seed architecture." if worse else ""
+            lines.append(difference_line(f"{name} - {other}", a.scores(), b.scores()) + advice)
+        elif to_random:
+            lines.append(difference_line(f"{name} - {other}", a.scores(), b.scores()))
+    adapted = [group for group in groups if group.pretrained and not group.is_seed]
+    seeds = [group for group in groups if group.pretrained and group.is_seed]
+    if len(adapted) > 1 and seeds:
+        # One number an architecture: random seeds of the same one are no independent draws of a search.
+        scores = [fmean(group.scores()) for group in adapted]
+        lines.append(
+            difference_line(
+                f"mean of {len(adapted)} adapted architectures - seed architecture", scores, seeds[0].scores()
+            )
+        )
+    return lines
+
+
+def difference_line(name: str, a: Sequence[float], b: Sequence[float]) -> str:
+    """A difference of best scores in points, with its standard error."""
+    value, error = difference(a, b)
+    known = f"standard error {percent(error)}" if error is not None else "standard error unknown: one random seed"
+    if error is not None and abs(value) < 2 * error:
+        known += ", so this can be chance"
+    return f"{name}: **{points(value)}** points ({known})."
+
+
+def searches(runs: Sequence[RunFiles], groups: Sequence[Group]) -> list[str]:
+    """Method, wall time and repeatability of every search."""
+    times = [group.mean_seconds for group in groups if not group.is_seed and group.mean_seconds is not None]
+    lines = []
+    for run in runs:
+        if not run.search:
+            continue
+        wall = run.ledger.get("search", {}).get("wall_seconds")
+        ratio = f", {wall / fmean(times):.2f} times one fine-tuning" if wall is not None and times else ""
+        rank = run.search.get("repeatability")
+        lines.append(
+            f"search `{run.folder.name}`: method `{run.search['method']}`, independent searches: "
+            f"{len(run.search['replicas'])}, {minutes(wall)} min in all{ratio}; rank correlation between them: "
+            f"{'not measured' if rank is None else f'{rank:.2f}'}."
+        )
+    return lines
+
+
+def architectures(groups: Sequence[Group], names: Sequence[str]) -> str:
+    """The layers of every architecture, stage by stage."""
+    first = {group.arch.stages: name for group, name in reversed(list(zip(groups, names, strict=True)))}
+    texts = [
+        f"{name.partition(' (')[0]}\n{group.arch}"
+        for group, name in zip(groups, names, strict=True)
+        if first[group.arch.stages] == name
+    ]
+    return "```text\n" + "\n\n".join(texts) + "\n```"
+
+
+def commands(runs: Sequence[RunFiles]) -> str:
+    """The commands as typed."""
+    typed = [shorten_paths(run.environment["command"]) for run in runs if run.environment.get("command")]
+    return "```sh\n" + "\n".join(dict.fromkeys(typed)) + "\n```" if typed else ""
+
+
+def machines(runs: Sequence[RunFiles]) -> list[str]:
+    """Where the runs were made."""
+    lines = []
+    for run in runs:
+        get = run.environment.get
+        threads = sorted({entry["threads"] for entry in run.ledger.values() if "threads" in entry})
+        where = [f"{get('processor')}, {get('cores')} cores", *([str(get("gpu"))] if get("gpu") else [])]
+        where += [f"{' or '.join(map(str, threads))} threads"] if threads else []
+        where += [f"torch {get('torch')}"]
+        lines.append(f"machine: {', '.join(where)}.")
+    return list(dict.fromkeys(lines))

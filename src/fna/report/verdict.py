@@ -1,0 +1,37 @@
+"""The sentence that matters: is the adapted network better than the seed it came from?"""
+
+from fna.report.files import RunFiles, StageFiles
+from fna.report.text import percent, points
+
+CHANCE = 0.02
+"""Measured: one network fine-tuned with two random seeds can differ by so much in mIoU."""
+
+
+def score_name(run: RunFiles) -> str:
+    """The metric that chooses the best network, by the column of the training log that has it."""
+    columns = [column for stage in run.stages for row in stage.rows for column in row]
+    return next((column.removeprefix("val/") for column in columns if column.startswith("val/")), "score")
+
+
+def verdict(run: RunFiles, stage: StageFiles, label: str) -> str:
+    """Whether the network of `stage` beats its seed, in words, with the advice that follows."""
+    seed = next((other for other in run.stages if run.is_seed(other)), None)
+    if stage.metrics is None:
+        return f"The {label} is not finished, so nothing can be said about it yet."
+    if seed is None:
+        return (
+            f"Whether the {label} beats its seed is not known: the seed was not trained in this run (--baseline true)."
+        )
+    if seed.metrics is None:
+        return f"Whether the {label} beats its seed is not known yet: the seed is not finished."
+    ours, theirs = stage.metrics["best"]["score"], seed.metrics["best"]["score"]
+    numbers = f"{percent(ours)} against {percent(theirs)} val {score_name(run)} ({points(ours - theirs)} points)"
+    if stage.cost.get("madds") and seed.cost.get("madds"):
+        numbers += f", at {100 * stage.cost['madds'] / seed.cost['madds']:.0f} % of the seed's MAdds"
+    chance = " One random seed each: a difference this small can be chance." if abs(ours - theirs) < CHANCE else ""
+    if ours > theirs:
+        return f"**The {label} beats its seed**: {numbers}.{chance}"
+    return (
+        f"**The {label} does NOT beat its seed**: {numbers}.{chance} "
+        "Keep the seed architecture: its fine-tuned weights are in `seed/best.safetensors`."
+    )

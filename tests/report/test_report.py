@@ -1,0 +1,206 @@
+"""One run folder -> report.md."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from handmade import ADAPTED, IMGSZ, SEED, add_search, add_stage, adapted_run, one_row, rows_of, run_base, write
+from PIL import Image
+
+from fna.arch.cost import count_backbone
+from fna.errors import UserError
+from fna.report import write_report
+
+
+def page(folder: Path) -> str:
+    return write_report(folder).read_text(encoding="utf-8")
+
+
+def figures(folder: Path) -> set[str]:
+    return {path.stem for path in (folder / "report").glob("*.png")}
+
+
+def headings(text: str) -> list[str]:
+    return re.findall(r"^## (.*)$", text, re.MULTILINE)
+
+
+def test_an_adapted_network_that_is_better_is_said_to_beat_its_seed(tmp_path: Path) -> None:
+    text = page(adapted_run(tmp_path / "run", adapted=0.451, seed=0.42))
+    assert "**The adapted network beats its seed**: 45.1 against 42.0 val mIoU (+3.1 points)" in text
+    assert "Keep the seed" not in text
+    assert "can be chance" not in text
+
+
+@pytest.mark.parametrize("adapted", [0.34, 0.42])
+def test_a_network_that_is_not_better_is_said_so_and_the_seed_recommended(tmp_path: Path, adapted: float) -> None:
+    text = page(adapted_run(tmp_path / "run", adapted, seed=0.42))
+    assert "**The adapted network does NOT beat its seed**" in text
+    assert "Keep the seed architecture" in text
+    assert "beats its seed" not in text
+
+
+def test_a_small_difference_of_single_runs_is_said_to_be_possibly_chance(tmp_path: Path) -> None:
+    assert "can be chance" in page(adapted_run(tmp_path / "run", adapted=0.425, seed=0.42))
+
+
+def test_the_headline_has_score_cost_and_time_of_both_networks(tmp_path: Path) -> None:
+    folder = adapted_run(tmp_path / "run", adapted=0.44, seed=0.42)
+    cost = json.loads((folder / "train/cost.json").read_text())
+    madds, params = f"{cost['madds'] / 1e9:.4f} G", f"{cost['params'] / 1e6:.2f} M"
+    text = page(folder)
+    assert one_row(text, "adapted network")[1:] == ["44.0", "20", "44.0", madds, params, "1200"]
+    assert one_row(text, "seed architecture")[1:4] == ["42.0", "20", "42.0"]
+
+
+def test_iou_has_a_difference_and_an_absent_class_a_dash(tmp_path: Path) -> None:
+    text = page(adapted_run(tmp_path / "run", adapted=0.45, seed=0.42))
+    assert one_row(text, "road") == ["road", "52.0", "55.0", "+3.0"]
+    assert one_row(text, "ghost") == ["ghost", "–", "–", "–"]
+
+
+def test_costs_are_the_counters_and_parts_add_up(tmp_path: Path) -> None:
+    text = page(adapted_run(tmp_path / "run", adapted=0.45, seed=0.42))
+    backbone = count_backbone(ADAPTED, IMGSZ, 16)
+    assert one_row(text, "backbone")[2] == f"{backbone.madds / 1e6:.2f} M"
+    assert one_row(text, "backbone")[4] == f"{backbone.params:,}"
+    costs = text.partition("## Costs")[2].partition("## ")[0]
+    params = [int(cells[4].replace(",", "")) for cells in (one_row(costs, f"stage {s}") for s in range(7))]
+    stem, head, whole = (int(one_row(costs, part)[4].replace(",", "")) for part in ("stem", "head", "whole model"))
+    assert stem + sum(params) + head == whole
+
+
+def test_layers_of_seed_and_adapted_stand_beside_each_other(tmp_path: Path) -> None:
+    text = page(adapted_run(tmp_path / "run", adapted=0.45, seed=0.42))
+    layers = rows_of(text.partition("## Architecture")[2].partition("## ")[0], "stage 3")[0]
+    assert layers == ["stage 3", "24", "2", "k3_e6 k3_e6 k3_e6 k3_e6", "k7_e6 k3_e6 k3_e6 k3_e6"]
+
+
+def test_every_figure_of_the_page_is_there_and_can_be_opened(tmp_path: Path) -> None:
+    folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
+    named = re.findall(r"\]\((report/.*?\.png)\)", page(folder))
+    assert (
+        {Path(name).stem for name in named} == figures(folder) == {"architectures", "training", "search", "candidates"}
+    )
+    for name in named:
+        with Image.open(folder / name) as image:
+            image.load()
+    assert not list(folder.rglob("*.tmp"))
+
+
+def test_time_is_summed_over_stages(tmp_path: Path) -> None:
+    text = page(adapted_run(tmp_path / "run", adapted=0.45, seed=0.42))
+    assert one_row(text, "sum")[1:3] == ["50.0 min", "0.833"]  # 600 + 1200 + 1200 s
+
+
+def test_repeatability_is_printed_with_how_to_read_it(tmp_path: Path) -> None:
+    text = page(adapted_run(tmp_path / "run", adapted=0.45, seed=0.42))
+    assert "**Repeatability 0.25**: the rank correlation" in text
+
+
+def test_a_single_search_says_that_repeatability_was_not_measured(tmp_path: Path) -> None:
+    folder = run_base(tmp_path / "run", "search")
+    add_search(folder, repeatability=None, method="alphas")
+    assert "Repeatability was not measured" in page(folder)
+
+
+def test_a_run_that_has_just_begun_has_a_page_and_no_empty_sections(tmp_path: Path) -> None:
+    text = page(run_base(tmp_path / "run"))
+    assert headings(text) == ["Architecture", "Costs", "Environment", "Commands"]
+    assert "**Not finished**: search, train, seed. Go on with `fna adapt --resume" in text
+    assert one_row(text, "seed architecture (not trained)")[1] == "–"
+
+
+def test_a_search_alone_has_no_training(tmp_path: Path) -> None:
+    folder = run_base(tmp_path / "run", "search")
+    add_search(folder)
+    text = page(folder)
+    assert headings(text) == ["Architecture", "Costs", "Search", "Time", "Environment", "Commands"]
+    assert "Not finished" not in text
+    assert figures(folder) == {"architectures", "search", "candidates"}
+
+
+def test_training_the_seed_alone_is_called_the_baseline(tmp_path: Path) -> None:
+    folder = run_base(tmp_path / "run", "train", arch="seed")
+    add_stage(folder, "train", SEED, 0.4)
+    text = page(folder)
+    assert "This run fine-tuned the seed architecture itself" in text
+    assert "Search" not in headings(text)
+    assert "adapted" not in one_row(text, "seed architecture")[0]
+
+
+def test_an_interrupted_stage_is_called_unfinished_and_not_judged(tmp_path: Path) -> None:
+    folder = run_base(tmp_path / "run")
+    add_search(folder)
+    add_stage(folder, "train", ADAPTED, 0.44, done=False)
+    text = page(folder)
+    assert one_row(text, "adapted network (unfinished)")[1:4] == ["44.0", "20", "–"]
+    assert "nothing can be said about it yet" in text
+    assert "**Not finished**: train, seed." in text
+
+
+def test_a_run_without_a_baseline_says_that_the_comparison_is_missing(tmp_path: Path) -> None:
+    folder = run_base(tmp_path / "run", baseline=False)
+    add_search(folder)
+    add_stage(folder, "train", ADAPTED, 0.44)
+    text = page(folder)
+    assert "is not known: the seed was not trained in this run" in text
+    assert "Not finished" not in text
+
+
+def test_several_budgets_have_a_column_and_a_verdict_each(tmp_path: Path) -> None:
+    folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
+    (folder / "arch.json").rename(folder / "arch-0.1G.json")
+    (folder / "train").rename(folder / "train-0.1G")
+    write(folder / "arch-0.2G.json", SEED.to_json())
+    add_stage(folder, "train-0.2G", SEED, 0.41)
+    text = page(folder)
+    assert "The adapted network (0.1G) beats its seed" in text
+    assert "The adapted network (0.2G) does NOT beat its seed" in text
+    assert one_row(text, "road") == ["road", "52.0", "55.0", "51.0", "+3.0", "-1.0"]
+
+
+def test_alphas_are_drawn_as_probabilities_with_the_expected_cost(tmp_path: Path) -> None:
+    folder = run_base(tmp_path / "run", "search")
+    add_search(folder, method="alphas")
+    rows = "step,loss,lr,alpha_loss,expected_gmadds\r\n0,2.5,0.1,,\r\n10,,,2.2,0.2\r\n11,2.4,0.1,2.1,0.19\r\n"
+    write(folder / "search/0/metrics.csv", rows)
+    text = page(folder)
+    assert "Probability of each candidate" in text
+    with Image.open(folder / "report/search.png") as image:
+        assert image.width > 900  # losses and, beside them, the expected cost
+
+
+def test_a_class_name_cannot_break_its_table(tmp_path: Path) -> None:
+    folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
+    for stage in ("train", "seed"):
+        path = folder / stage / "metrics.json"
+        write(path, path.read_text().replace('"road"', '"road | kerb"'))
+    assert "| road \\| kerb | 52.0 | 55.0 | +3.0 |" in page(folder)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a run folder: it has no config.yaml"):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"), [("train/metrics.json", "{"), ("seed/metrics.csv", "step,loss\r\n0,x\r\n")]
+)
+def test_a_damaged_file_is_named(tmp_path: Path, file: str, content: str) -> None:
+    folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
+    write(folder / file, content)
+    with pytest.raises(UserError, match=re.escape(str(folder / file))):
+        write_report(folder)
+
+
+def test_a_report_needs_no_torch_and_no_global_plotting_state(tmp_path: Path) -> None:
+    folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
+    code = (
+        "import sys; from pathlib import Path; from fna.report import write_report; write_report(Path(sys.argv[1])); "
+        "sys.exit(bool({'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,179 @@
+"""Many run folders -> one section of a page."""
+
+import json
+from pathlib import Path
+
+import pytest
+from handmade import ADAPTED, SEED, add_search, add_stage, adapted_run, one_row, run_base, with_kernel, write
+
+from fna.arch.arch import Arch
+from fna.errors import UserError
+from fna.report import replace_section, results
+
+
+def trained(folder: Path, arch: Arch, seed: int, best: float, **config: object) -> Path:
+    """A finished `fna train` of one architecture."""
+    run_base(folder, "train", seed=seed, **config)
+    add_stage(folder, "train", arch, best, last=best - 0.01)
+    return folder
+
+
+@pytest.fixture
+def three_kinds(tmp_path: Path) -> list[Path]:
+    """Three random seeds of seed, remapped and random; one of them is a whole `fna adapt`."""
+    scores = {"seed": (0.41, 0.43), "adapted": (0.44, 0.46), "random": (0.28, 0.30, 0.32)}
+    whole = adapted_run(tmp_path / "whole", adapted=0.45, seed=0.42)
+    seeds = [trained(tmp_path / f"seed{n}", SEED, n + 1, s) for n, s in enumerate(scores["seed"])]
+    adapted = [trained(tmp_path / f"adapted{n}", ADAPTED, n + 1, s) for n, s in enumerate(scores["adapted"])]
+    random = [trained(tmp_path / f"random{n}", ADAPTED, n, s, weights="none") for n, s in enumerate(scores["random"])]
+    return [whole, *seeds, *adapted, *random]
+
+
+def test_each_kind_has_its_mean_and_spread_over_random_seeds(three_kinds: list[Path]) -> None:
+    text = results(three_kinds, "Streets")
+    assert text.startswith("### Streets\n")
+    # Means and sample deviations by hand: 42 41 43, 45 44 46, 28 30 32; last is a point lower, but not in `whole`.
+    assert one_row(text, "seed architecture")[1:5] == ["3", "42.0 ± 1.0", "42.0, 41.0, 43.0", "41.3"]
+    assert one_row(text, "adapted architecture (remapped)")[1:4] == ["3", "45.0 ± 1.0", "45.0, 44.0, 46.0"]
+    assert one_row(text, "adapted architecture (random weights)")[1:4] == ["3", "30.0 ± 2.0", "28.0, 30.0, 32.0"]
+    assert one_row(text, "seed architecture")[-1] == "20.0"
+
+
+def test_differences_have_a_standard_error(three_kinds: list[Path]) -> None:
+    text = results(three_kinds)
+    # sqrt(1/3 + 1/3) = 0.816, sqrt(1/3 + 4/3) = 1.291
+    assert "(remapped) - seed architecture: **+3.0** points (standard error 0.8)." in text
+    assert "(remapped) - adapted architecture (random weights): **+15.0** points (standard error 1.3)." in text
+    assert "NOT" not in text
+
+
+def test_a_worse_network_is_called_worse(tmp_path: Path) -> None:
+    text = results([adapted_run(tmp_path / "run", adapted=0.40, seed=0.42)])
+    assert "**-2.0** points (standard error unknown: one random seed). It does NOT beat its seed" in text
+
+
+def test_search_time_and_repeatability_stand_beside_the_scores(three_kinds: list[Path]) -> None:
+    text = results(three_kinds)
+    assert "10.0 min in all, 0.50 times one fine-tuning; rank correlation between them: 0.25." in text
+
+
+def test_no_absolute_path_is_printed(three_kinds: list[Path]) -> None:
+    text = results(three_kinds)
+    assert "fna adapt data/streets --out " in text
+    assert "--weights models/seed.safetensors" in text
+    for private in ("/home", "/srv", str(three_kinds[0].parent)):
+        assert private not in text
+    assert "machine: Example CPU, 2 cores, 2 threads, torch 2.15.0." in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "printed"),
+    [
+        ("fna check /data", "fna check data"),
+        ("fna check /a/b/c/d/", "fna check c/d"),
+        ("fna train ../shared/data --out=/a/b/run", "fna train ../shared/data --out=b/run"),
+        ("fna train ~/x/y/z --imgsz 96x128", "fna train y/z --imgsz 96x128"),
+        (r"fna train C:\users\me\data", "fna train me/data"),
+        ("fna adapt a/b/c --weights timm:mobilenetv2_100", "fna adapt a/b/c --weights timm:mobilenetv2_100"),
+    ],
+)
+def test_absolute_paths_keep_two_components(tmp_path: Path, typed: str, printed: str) -> None:
+    folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
+    environment = json.loads((folder / "env.json").read_text())
+    write(folder / "env.json", environment | {"command": typed})
+    assert f"```sh\n{printed}\n```" in results([folder])
+
+
+def test_a_derived_architecture_equal_to_the_seeds_counts_as_the_seed_and_only_once(tmp_path: Path) -> None:
+    folder = adapted_run(tmp_path / "run", adapted=0.42, seed=0.42)
+    write(folder / "train/arch.json", SEED.to_json())
+    text = results([folder])
+    assert one_row(text, "seed architecture")[1] == "1"
+    assert "`run/train` repeats `run/seed`" in text
+
+
+def test_the_same_folder_twice_is_one_random_seed(tmp_path: Path) -> None:
+    folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
+    assert results([folder, tmp_path / "." / "run"]) == results([folder])
+
+
+def test_other_architectures_have_a_letter_and_their_own_row(tmp_path: Path) -> None:
+    folders = [
+        adapted_run(tmp_path / "run", adapted=0.45, seed=0.42),
+        trained(tmp_path / "other", with_kernel(SEED, 2, 5), 0, 0.43),
+    ]
+    text = results(folders)
+    assert one_row(text, "adapted architecture A (remapped)")[2] == "45.0"
+    assert one_row(text, "adapted architecture B (remapped)")[2] == "43.0"
+    assert "mean of 2 adapted architectures - seed architecture: **+2.0** points" in text
+
+
+def test_an_unfinished_stage_is_left_out_and_named(tmp_path: Path) -> None:
+    folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
+    (folder / "train/metrics.json").unlink()
+    text = results([folder])
+    assert "`run/train` is not finished and left out." in text
+    assert "adapted architecture" not in text
+
+
+def test_another_schedule_is_refused_by_its_key(tmp_path: Path) -> None:
+    one = trained(tmp_path / "one", SEED, 0, 0.42)
+    two = trained(tmp_path / "two", ADAPTED, 0, 0.45, adapt={"steps": 80, "batch": 4, "lr": 0.02})
+    with pytest.raises(UserError, match=r"adapt\.steps is 40 in .*one and 80 in .*two"):
+        results([one, two])
+
+
+def test_other_images_are_refused(tmp_path: Path) -> None:
+    one, two = trained(tmp_path / "one", SEED, 0, 0.42), trained(tmp_path / "two", ADAPTED, 0, 0.45)
+    data = json.loads((two / "dataset.json").read_text())
+    write(two / "dataset.json", data | {"splits": {"train": ["a", "b", "c"], "val": ["e"]}})
+    with pytest.raises(UserError, match="the val split is"):
+        results([one, two])
+
+
+def test_another_seed_architecture_is_refused_unless_it_stands_for_random_weights(tmp_path: Path) -> None:
+    one, two = trained(tmp_path / "one", SEED, 0, 0.42), trained(tmp_path / "two", ADAPTED, 0, 0.45, weights="none")
+    write(two / "seed-arch.json", with_kernel(SEED, 1, 5).to_json())
+    assert one_row(results([one, two]), "adapted architecture (random weights)")[1] == "1"
+    three = trained(tmp_path / "three", ADAPTED, 0, 0.45)
+    write(three / "seed-arch.json", with_kernel(SEED, 1, 5).to_json())
+    with pytest.raises(UserError, match="different seed architectures"):
+        results([one, three])
+
+
+def test_folders_without_a_finished_stage_are_refused(tmp_path: Path) -> None:
+    folder = run_base(tmp_path / "run", "search")
+    add_search(folder)
+    with pytest.raises(UserError, match="has a finished fine-tuning"):
+        results([folder])
+
+
+def test_only_the_text_between_the_markers_is_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "page.md"
+    file.write_bytes(
+        b"# A\r\n<!-- results:a -->\nold\n<!-- /results:a -->\r\n<!-- results:b -->\nkept\n<!-- /results:b -->\n"
+    )
+    replace_section(file, "a", "\nnew ±\n")
+    after = "# A\r\n<!-- results:a -->\nnew ±\n<!-- /results:a -->\r\n<!-- results:b -->\nkept\n<!-- /results:b -->\n"
+    assert file.read_bytes().decode() == after
+    replace_section(file, "a", "new ±")
+    assert file.read_bytes().decode() == after
+    assert [path.name for path in tmp_path.iterdir()] == ["page.md"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "<!-- results:a -->",
+        "<!-- /results:a --> <!-- results:a -->",
+        "<!-- results:a --> <!-- results:a --> <!-- /results:a -->",
+        "<!-- results:b --> <!-- /results:b -->",
+    ],
+)
+def test_a_page_without_each_marker_once_is_refused_and_left_alone(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "page.md"
+    file.write_text(content)
+    with pytest.raises(UserError, match="must have the markers <!-- results:a -->"):
+        replace_section(file, "a", "text")
+    assert file.read_text() == content

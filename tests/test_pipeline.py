@@ -1,0 +1,206 @@
+"""The whole pipeline on a small drawn data set, stage by stage, with interruptions."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from drawn import TINY, draw_data
+from safetensors.torch import load_file
+
+from fna import pipeline
+from fna.arch import zoo
+from fna.arch.arch import Arch
+from fna.config import Config, from_data
+from fna.errors import UserError
+from fna.run import Interrupted, read_metrics
+from fna.tasks.segmentation import Segmentation
+
+
+def config(**changes: Any) -> Config:
+    data = TINY | {key: value for key, value in changes.items() if not isinstance(value, dict)}
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            data[key] = TINY[key] | value
+    return from_data(data)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_data(tmp_path_factory.mktemp("data") / "scenes")
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished `fna adapt` run."""
+    job = pipeline.start("adapt", data, tmp_path_factory.mktemp("runs") / "a", config())
+    return pipeline.execute("adapt", job)
+
+
+def weights(run: Path, stage: str = "train") -> dict[str, torch.Tensor]:
+    return load_file(run / stage / "last.safetensors")
+
+
+def assert_equal_weights(a: Path, b: Path, stage: str = "train") -> None:
+    one, two = weights(a, stage), weights(b, stage)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_adapt_leaves_every_file_that_the_next_step_or_a_reader_needs(finished: Path) -> None:
+    names = "config.yaml env.json run.json dataset.json seed.json log.txt cost.json arch.json report.md search/result.json"
+    stages = [
+        f"{stage}/{file}"
+        for stage in ("train", "seed")
+        for file in ("metrics.csv", "metrics.json", "best.safetensors", "last.ckpt", "arch.json", "cost.json")
+    ]
+    assert [name for name in [*names.split(), *stages] if not (finished / name).is_file()] == []
+
+
+def test_the_derived_network_costs_no_more_than_its_seed(finished: Path) -> None:
+    train, seed = (json.loads((finished / stage / "cost.json").read_text()) for stage in ("train", "seed"))
+    assert train["madds"] <= seed["madds"]
+    assert Arch.load(finished / "arch.json") == Arch.load(finished / "train" / "arch.json")
+
+
+def test_the_same_random_seed_gives_the_same_weights(data: Path, finished: Path, tmp_path: Path) -> None:
+    again = pipeline.execute("adapt", pipeline.start("adapt", data, tmp_path / "again", config()))
+    assert (again / "arch.json").read_text() == (finished / "arch.json").read_text()
+    assert_equal_weights(again, finished)
+
+
+def test_another_random_seed_gives_other_weights(data: Path, finished: Path, tmp_path: Path) -> None:
+    arch = str(finished / "arch.json")
+    other = pipeline.execute("train", pipeline.start("train", data, tmp_path / "b", config(seed=1), arch), arch)
+    one, two = weights(finished), weights(other)
+    assert not torch.equal(one["head.score.conv.weight"], two["head.score.conv.weight"])
+
+
+class Stopper:
+    """Sends Ctrl-C to this process at the n-th loss that is computed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+        self.left = n
+        real = Segmentation.losses
+
+        def losses(task: Segmentation, *args: Any) -> Any:
+            self.left -= 1
+            if self.left == 0:
+                signal.raise_signal(signal.SIGINT)
+            return real(task, *args)
+
+        monkeypatch.setattr(Segmentation, "losses", losses)
+
+
+# Losses are computed in two replicas of 6 weight steps and 2 x 27 scored paths, then in 6 steps each of both trainings.
+@pytest.mark.parametrize("at", [2, 30, 100, 123, 129])
+def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_weights(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    job = pipeline.start("adapt", data, tmp_path / "stopped", config())
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        Stopper(patch, at)
+        pipeline.execute("adapt", job)
+    verb, job, arch = pipeline.reopen(job.run.folder)
+    resumed = pipeline.execute(verb, job, arch)
+    assert (resumed / "search/result.json").read_text() == (finished / "search/result.json").read_text()
+    assert_equal_weights(resumed, finished)
+    assert_equal_weights(resumed, finished, "seed")
+    rows = [row["step"] for row in read_metrics(resumed / "train/metrics.csv")]
+    assert rows == [row["step"] for row in read_metrics(finished / "train/metrics.csv")]
+
+
+@pytest.mark.slow
+def test_a_killed_process_resumes_to_the_same_weights(data: Path, tmp_path: Path) -> None:
+    flags = ["--backbone", "mobilenet_v2_w010", "--threads", "1", "--adapt.steps", "40", "--adapt.batch", "4"]
+    flags += ["--adapt.augment.crop", "32", "--adapt.validate_steps", "10", "--adapt.refresh_steps", "1"]
+    command = [sys.executable, "-m", "fna.cli", "train"]
+    environment = os.environ | {"PYTHONPATH": str(Path(pipeline.__file__).parents[1])}
+
+    def fna(*words: str) -> None:
+        subprocess.run([*command, *words], check=True, env=environment, capture_output=True)
+
+    fna(str(data), *flags, "--out", str(tmp_path / "whole"))
+    killed = tmp_path / "killed"
+    process = subprocess.Popen(
+        [*command, str(data), *flags, "--out", str(killed), "--checkpoint_minutes", "0.0001"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+    while not (killed / "train/last.ckpt").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not (killed / "train/metrics.json").exists()
+    fna("--resume", str(killed))
+    assert_equal_weights(killed, tmp_path / "whole")
+
+
+def test_the_papers_search_moves_the_alphas_and_writes_them_over_time(data: Path, tmp_path: Path) -> None:
+    paper = {"method": "alphas", "share": False, "norm": "plain", "replicas": 1, "alpha_lr": 0.1}
+    run = pipeline.execute("search", pipeline.start("search", data, tmp_path / "p", config(search=paper)))
+    rows = read_metrics(run / "search/0/alphas.csv")
+    assert len(rows) == 2  # three epochs, alphas from the second
+    columns = [name for name in rows[0] if name.startswith("stages.1.0.")]
+    assert sum(float(rows[-1][name]) for name in columns) == pytest.approx(1)
+    assert any(abs(float(rows[-1][name]) - 1 / len(columns)) > 0.01 for name in columns)
+    costs = [row["expected_gmadds"] for row in read_metrics(run / "search/0/metrics.csv") if row["expected_gmadds"]]
+    assert len(costs) == 4
+
+
+def test_a_heavy_cost_weight_searches_out_the_cheapest_network(data: Path, tmp_path: Path) -> None:
+    paper = {"method": "alphas", "replicas": 1, "alpha_lr": 0.5, "cost_weight": 1000.0, "epochs": 6}
+    paper |= {"alpha_clip": 0, "expansions": [3, 6]}
+    run = pipeline.execute("search", pipeline.start("search", data, tmp_path / "p", config(search=paper)))
+    found = Arch.load(run / "arch.json")
+    assert {str(op) for stage in found.stages[1:] for op in stage.layers} == {"k3_e3"}
+    assert [len(stage.layers) for stage in found.stages] == [1] * 7
+
+
+def test_several_budgets_come_from_one_search_and_none_is_exceeded(data: Path, finished: Path, tmp_path: Path) -> None:
+    seed = json.loads((finished / "seed.json").read_text())["cost"]["madds"]
+    texts = [str(int(seed * share)) for share in (0.97, 0.99)]
+    job = pipeline.start("search", data, tmp_path / "b", config(budget=texts))
+    run = pipeline.execute("search", job)
+    costs = [job.count(Arch.load(run / f"arch-{text}.json")).madds for text in texts]
+    assert all(cost <= int(text) for cost, text in zip(costs, texts, strict=True))
+    assert costs[0] <= costs[1]
+
+
+def test_a_budget_below_the_smallest_network_names_the_smallest(data: Path, tmp_path: Path) -> None:
+    job = pipeline.start("search", data, tmp_path / "b", config(budget=["1000"]))
+    with pytest.raises(UserError, match=r"below the smallest network of this space, 0\.\d+ G"):
+        pipeline.execute("search", job)
+
+
+def test_a_run_folder_is_never_overwritten(data: Path, tmp_path: Path) -> None:
+    folders = [pipeline.start("train", data, tmp_path / "r", config()).run.folder.name for _ in range(3)]
+    assert folders == ["r", "r-2", "r-3"]
+
+
+def test_validation_of_a_finished_run_gives_the_metrics_it_reported(finished: Path) -> None:
+    again = pipeline.validate(finished)
+    reported = json.loads((finished / "train/metrics.json").read_text())["best"]
+    assert again["mIoU"] == reported["mIoU"]
+    assert again["confusion"] == reported["confusion"]
+
+
+def test_data_with_errors_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    folder = draw_data(tmp_path / "scenes")
+    (folder / "masks/train/3.png").unlink()
+    with pytest.raises(UserError, match="fna check"):
+        pipeline.start("train", folder, tmp_path / "r", config())
+    assert not (tmp_path / "r").exists()
+
+
+def test_any_architecture_can_be_trained_by_name(data: Path, tmp_path: Path) -> None:
+    arch = "fna_deeplabv3_w010"
+    run = pipeline.execute("train", pipeline.start("train", data, tmp_path / "r", config(), arch), arch)
+    assert Arch.load(run / "train/arch.json") == zoo.lookup(arch)
