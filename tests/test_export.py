@@ -1,5 +1,6 @@
 """An exported file computes what the network computes, says how to use it, and is not kept if it does not."""
 
+import importlib
 import json
 import re
 import zipfile
@@ -10,17 +11,18 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from networks import CLASSES, info, trained
 from PIL import Image
 from torch import nn
 
-import fna.export
+import fna
 from fna.errors import UserError
 from fna.export import compare, export
 from fna.load import load, prepare
 from fna.weights.checkpoint import save_network
+from networks import CLASSES, blocks, info, trained
 
 pytest.importorskip("onnxscript")
+MODULE = importlib.import_module("fna.export")  # `fna.export` is the function
 
 
 def make_run(folder: Path, data: str) -> Path:
@@ -42,9 +44,10 @@ def test_onnx_runtime_and_torch_give_the_same_classes_at_any_batch_and_size(expo
         images = torch.randn(shape)
         with torch.no_grad():
             expected = network(images)
-        [logits] = session.run(None, {"images": images.numpy()})
-        torch.testing.assert_close(torch.from_numpy(logits), expected, rtol=1e-3, atol=1e-4)
-        assert len(expected.argmax(1).unique()) == len(CLASSES)
+        logits = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+        assert (logits.argmax(1) == expected.argmax(1)).float().mean() > 0.999
+        assert expected.std() > 0.1
 
 
 def test_an_onnx_file_says_what_it_is_and_how_its_input_is_made(exported: Path) -> None:
@@ -65,7 +68,7 @@ def test_an_onnx_file_says_what_it_is_and_how_its_input_is_made(exported: Path) 
 
 
 def test_no_path_of_this_machine_leaves_with_the_file(exported: Path) -> None:
-    assert str(Path(fna.export.__file__).parent).encode() not in exported.read_bytes()
+    assert str(Path(fna.__file__).parent).encode() not in exported.read_bytes()
 
 
 def test_the_result_of_the_check_is_written_and_says_what_it_was_made_on(exported: Path) -> None:
@@ -82,18 +85,16 @@ def test_the_code_in_the_documentation_predicts_what_fna_predicts(
 ) -> None:
     page = Path(__file__).resolve().parents[1] / "docs" / "export.md"
     [code] = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    noise = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
-    Image.fromarray(noise).resize((64, 48), Image.Resampling.NEAREST).save(tmp_path / "photo.png")
+    [pixels] = blocks(1, random_seed=1)
+    Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(tmp_path / "photo.png")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.onnx").write_bytes(exported.read_bytes())
     names: dict[str, np.ndarray] = {}
     exec(code.replace("photo.jpg", "photo.png"), names)
-    with Image.open("photo.png") as picture:
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
     with torch.no_grad():
-        expected = trained(info())(prepare(pixels, info())[None]).argmax(1)[0].numpy()
+        expected = load(exported.parents[1])(prepare(pixels, info())[None]).argmax(1)[0].numpy()
     assert (names["mask"] == expected).mean() > 0.999
-    assert len(np.unique(expected)) == len(CLASSES)
+    assert len(np.unique(expected)) > 1
 
 
 def test_pt2_is_checked_on_validation_images_and_loads_without_fna(shared: Path, tmp_path: Path) -> None:
@@ -108,9 +109,9 @@ def test_pt2_is_checked_on_validation_images_and_loads_without_fna(shared: Path,
     assert json.loads(json.loads(said["metadata.json"])["classes"]) == list(CLASSES)
     images = torch.randn(3, 3, 33, 50)
     with torch.no_grad():
-        torch.testing.assert_close(program(images), trained(info())(images))
+        torch.testing.assert_close(program(images), load(run)(images), rtol=1e-4, atol=1e-4)
     with zipfile.ZipFile(file) as archive:
-        package = str(Path(fna.export.__file__).parent).encode()
+        package = str(Path(fna.__file__).parent).encode()
         assert not any(package in archive.read(name) for name in archive.namelist())
 
 
@@ -150,7 +151,7 @@ def test_a_file_that_disagrees_is_not_kept(tmp_path: Path, monkeypatch: pytest.M
         file.write_bytes(b"wrong")
         return Shifted(load(source), shift)
 
-    monkeypatch.setitem(fna.export.WRITERS, "safetensors", write_wrong)
+    monkeypatch.setitem(MODULE.WRITERS, "safetensors", write_wrong)
     with pytest.raises(RuntimeError, match="disagrees with PyTorch and was not kept"):
         export(run, "safetensors")
     assert [file.name for file in (run / "export").iterdir()] == ["check.json"]
@@ -170,7 +171,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path, monkeypatch: pytest.
         export(run, "onx")
     with pytest.raises(UserError, match=r"net\.bin must end in \.pt2"):
         export(run, "pt2", tmp_path / "net.bin")
-    monkeypatch.setattr(fna.export, "find_spec", lambda name: None if name == "onnxruntime" else object())
+    monkeypatch.setattr(MODULE, "find_spec", lambda name: None if name == "onnxruntime" else object())
     with pytest.raises(UserError, match=r'needs onnxruntime, not installed here\..*pip install "fna\[export\]"'):
         export(run, "onnx")
     assert not (run / "export").exists()

@@ -4,35 +4,42 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import ARCH, info, trained
 from safetensors.torch import load_file, save_file
 
 from fna.errors import UserError
 from fna.load import load, load_backbone, prepare
+from fna.nn.network import Network
 from fna.weights.checkpoint import save_network
+from networks import ARCH, info, trained
 
 INFO = info("deeplabv3plus")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder with two trained networks, different from each other."""
+def networks() -> dict[str, Network]:
+    """Two trained networks, different from each other, by stage."""
+    return {"train": trained(INFO, 1), "seed": trained(INFO, 2)}
+
+
+@pytest.fixture(scope="module")
+def run(networks: dict[str, Network], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with both."""
     folder = tmp_path_factory.mktemp("run")
-    save_network(folder / "train" / "best.safetensors", trained(INFO, 1).state_dict(), INFO)
-    save_network(folder / "seed" / "best.safetensors", trained(INFO, 2).state_dict(), INFO)
+    for stage, network in networks.items():
+        save_network(folder / stage / "best.safetensors", network.state_dict(), INFO)
     return folder
 
 
 @torch.no_grad()
-def test_a_loaded_network_computes_what_the_saved_one_did(run: Path) -> None:
+def test_a_loaded_network_computes_what_the_saved_one_did(run: Path, networks: dict[str, Network]) -> None:
     images = torch.rand(2, 3, 33, 64)
     before = torch.random.get_rng_state()
-    networks = [load(run), load(run, "seed"), load(run / "seed" / "best.safetensors")]
-    for network, random_seed in zip(networks, (1, 2, 2), strict=True):
-        torch.testing.assert_close(network(images), trained(INFO, random_seed)(images))
+    loaded = [(load(run), "train"), (load(run, "seed"), "seed"), (load(run / "seed" / "best.safetensors"), "seed")]
+    assert torch.equal(torch.random.get_rng_state(), before)
+    for network, stage in loaded:
+        torch.testing.assert_close(network(images), networks[stage](images))
         assert not network.training
         assert network.info == INFO
-    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 @torch.no_grad()

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from networks import CLASSES, info, trained
 from PIL import Image
 
 from fna.config import from_data, to_yaml
@@ -15,9 +14,11 @@ from fna.data.dataset import SegmentationDataset
 from fna.data.images import read_mask
 from fna.data.samples import Sample
 from fna.errors import UserError
+from fna.load import load
 from fna.predict import compute_device, predict
 from fna.tasks.drawing import OPACITY, class_colours, legend, mask_picture, overlay
 from fna.weights.checkpoint import save_network
+from networks import CLASSES, info, trained
 
 Paint = Callable[..., Path]
 CAMVID = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist")
@@ -70,7 +71,7 @@ def test_a_photo_is_predicted_as_validation_sees_it(
     mask_file = shared / "data" / "camvid" / "masks" / "val" / f"{photo.stem}.png"
     sample = Sample(photo.stem, photo, mask_file)
     image = SegmentationDataset([sample], about.mean, about.std, imgsz=imgsz)[0]["image"]
-    expected = trained(about)(image[None]).argmax(1)[0]
+    expected = load(run)(image[None]).argmax(1)[0]
     found = torch.from_numpy(indices(written.mask))
     assert found.shape == (360, 480)
     assert len(expected.unique()) > 3

@@ -31,7 +31,7 @@ def remapped(config: Config, task: Task, seed: Seed, arch: Arch) -> tuple[Networ
     if not seed.weights:
         return network, None
     initial = network.backbone.state_dict()
-    weights, report = remap(seed.arch, seed.weights, arch, initial, config.width_strategy, config.kernel_strategy)
+    weights, report = remap(seed.arch, seed.weights, arch, initial, **config.remap.model_dump())
     network.backbone.load_state_dict(weights)
     return network, report
 

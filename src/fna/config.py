@@ -120,6 +120,14 @@ class Adapt(Section):
     validate_steps: PositiveInt = Field(250, description="validate every so many steps, and at the end")
 
 
+class Remap(Section):
+    """How the seed's weights are mapped into another architecture (paper 3.1, 4.4)."""
+
+    width: Literal["first", "norm_scale", "std", "l1"] = "first"
+    kernel: Literal["centre", "dilate"] = "centre"
+    depth: Literal["copy", "identity"] = "copy"
+
+
 class Evaluate(Section):
     """How whole images are judged."""
 
@@ -141,8 +149,7 @@ class Config(Section):
     budget: Budgets = Field((), description="whole-model MAdds at --imgsz, such as 0.9G; several give several networks; default: the seed's own cost; none: no limit, the paper's argmax")
     class_weights: Literal["none", "auto"] = Field("none", description="auto: inverse square root of class frequency")
     baseline: bool = Field(True, description="fna adapt: also train the untouched seed the same way, to compare")
-    width_strategy: Literal["first", "norm_scale", "std", "l1"] = "first"
-    kernel_strategy: Literal["centre", "dilate"] = "centre"
+    remap: Remap = Remap()
     search: Search = Search()
     adapt: Adapt = Adapt()
     evaluate: Evaluate = Evaluate()

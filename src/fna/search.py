@@ -145,14 +145,9 @@ def super_network(config: Config, task: Task, seed: Seed, space: Space, replica:
     supernet = network.backbone
     assert isinstance(supernet, SuperNet)
     if seed.weights:
-        weights, _ = remap(
-            seed.arch,
-            seed.weights,
-            supernet.weight_space,
-            supernet.state_dict(),
-            config.width_strategy,
-            config.kernel_strategy,
-        )
+        initial = supernet.state_dict()
+        strategies = config.remap.model_dump()
+        weights, _ = remap(seed.arch, seed.weights, supernet.weight_space, initial, **strategies)
         supernet.load_state_dict(weights)
     generator = torch.Generator().manual_seed(random_seed)
     with torch.no_grad():

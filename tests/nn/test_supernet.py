@@ -8,7 +8,7 @@ from torch import nn
 
 from fna.arch.arch import Tap
 from fna.arch.layers import MBConv, Op, Skip
-from fna.arch.space import Path, Space, SpaceStage, named_space
+from fna.arch.space import Path, Space, SpaceStage, expand, named_space
 from fna.arch.zoo import mobilenet_v2
 from fna.errors import UserError
 from fna.nn.backbone import Backbone
@@ -125,7 +125,9 @@ def test_a_certain_choice_makes_the_mixture_that_path() -> None:
 
 @pytest.mark.parametrize(("plain_norm", "share"), [(False, False), (True, False), (False, True)])
 def test_gradients_of_alphas_agree_with_finite_differences(plain_norm: bool, share: bool) -> None:
-    net = segmentation_net(plain_norm, share).double().eval()
+    space = expand(mobilenet_v2(0.1), depths=(2, 1, 2, 1, 1, 1))
+    net = SuperNet(space, TAPS, 16, plain_norm, share).double().eval()
+    randomise(net)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 3, 32, 32, generator=generator, dtype=torch.double)
     direction = torch.randn(net(x)[-1].shape, generator=generator, dtype=torch.double)
@@ -135,7 +137,7 @@ def test_gradients_of_alphas_agree_with_finite_differences(plain_norm: bool, sha
 
     loss().backward()
     step = 1e-6
-    for row in (0, 12, 24):
+    for row in (1, 3, 7):
         alpha = net.alphas[row]
         assert alpha.grad is not None
         for c in (0, len(alpha) - 1):

@@ -7,16 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from handmade import ADAPTED, IMGSZ, SEED, add_search, add_stage, adapted_run, one_row, rows_of, run_base, write
+from handmade import ADAPTED, IMGSZ, SEED, adapted_run, add_search, add_stage, one_row, rows_of, run_base, write
 from PIL import Image
 
 from fna.arch.cost import count_backbone
 from fna.errors import UserError
 from fna.report import write_report
+from fna.report.files import RunFiles
+from fna.report.page import render
 
 
 def page(folder: Path) -> str:
-    return write_report(folder).read_text(encoding="utf-8")
+    """The text alone: drawing takes far longer than writing."""
+    return render(RunFiles(folder))
 
 
 def figures(folder: Path) -> set[str]:
@@ -80,7 +83,9 @@ def test_layers_of_seed_and_adapted_stand_beside_each_other(tmp_path: Path) -> N
 
 def test_every_figure_of_the_page_is_there_and_can_be_opened(tmp_path: Path) -> None:
     folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
-    named = re.findall(r"\]\((report/.*?\.png)\)", page(folder))
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert text == page(folder)
+    named = re.findall(r"\]\((report/.*?\.png)\)", text)
     assert (
         {Path(name).stem for name in named} == figures(folder) == {"architectures", "training", "search", "candidates"}
     )
@@ -119,6 +124,7 @@ def test_a_search_alone_has_no_training(tmp_path: Path) -> None:
     text = page(folder)
     assert headings(text) == ["Architecture", "Costs", "Search", "Time", "Environment", "Commands"]
     assert "Not finished" not in text
+    write_report(folder)
     assert figures(folder) == {"architectures", "search", "candidates"}
 
 
@@ -167,8 +173,8 @@ def test_alphas_are_drawn_as_probabilities_with_the_expected_cost(tmp_path: Path
     add_search(folder, method="alphas")
     rows = "step,loss,lr,alpha_loss,expected_gmadds\r\n0,2.5,0.1,,\r\n10,,,2.2,0.2\r\n11,2.4,0.1,2.1,0.19\r\n"
     write(folder / "search/0/metrics.csv", rows)
-    text = page(folder)
-    assert "Probability of each candidate" in text
+    assert "Probability of each candidate" in page(folder)
+    write_report(folder)
     with Image.open(folder / "report/search.png") as image:
         assert image.width > 900  # losses and, beside them, the expected cost
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from handmade import ADAPTED, SEED, add_search, add_stage, adapted_run, one_row, run_base, with_kernel, write
+from handmade import ADAPTED, SEED, adapted_run, add_search, add_stage, one_row, run_base, with_kernel, write
 
 from fna.arch.arch import Arch
 from fna.errors import UserError
@@ -63,7 +63,7 @@ def test_no_absolute_path_is_printed(three_kinds: list[Path]) -> None:
     assert "--weights models/seed.safetensors" in text
     for private in ("/home", "/srv", str(three_kinds[0].parent)):
         assert private not in text
-    assert "machine: Example CPU, 2 cores, 2 threads, torch 2.15.0." in text
+    assert "machine: Example CPU, 2 cores, torch threads: 2, torch 2.15.0." in text
 
 
 @pytest.mark.parametrize(

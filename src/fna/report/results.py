@@ -72,7 +72,7 @@ def conditions(run: RunFiles) -> str:
         f"Head {run.config.get('head')}, output stride {run.output_stride}, "
         f"{len(run.dataset.get('classes', []))} classes, {splits} images; every network is fine-tuned for "
         f"{how.get('steps')} steps of batch {how.get('batch')}, on the same schedule. Val {score_name(run)} in "
-        f"percent, mean ± standard deviation over random seeds; MAdds and params of the whole model for one image{size}."
+        f"percent, mean ± standard deviation over random seeds; MAdds and params of the whole model, one image{size}."
     )
 
 
@@ -182,7 +182,7 @@ def machines(runs: Sequence[RunFiles]) -> list[str]:
         get = run.environment.get
         threads = sorted({entry["threads"] for entry in run.ledger.values() if "threads" in entry})
         where = [f"{get('processor')}, {get('cores')} cores", *([str(get("gpu"))] if get("gpu") else [])]
-        where += [f"{' or '.join(map(str, threads))} threads"] if threads else []
+        where += [f"torch threads: {' or '.join(map(str, threads))}"] if threads else []
         where += [f"torch {get('torch')}"]
         lines.append(f"machine: {', '.join(where)}.")
     return list(dict.fromkeys(lines))

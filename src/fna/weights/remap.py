@@ -20,10 +20,11 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A target layer (by its name in the state dict) and the seed layer it starts from."""
+    """A target layer (by its name in the state dict), the seed layer it starts from, and whether the seed lacks it."""
 
     target: str
     source: str
+    added: bool = False
 
 
 def plan(seed: Arch, target: Arch | Space) -> tuple[Copy, ...]:
@@ -40,11 +41,11 @@ def plan(seed: Arch, target: Arch | Space) -> tuple[Copy, ...]:
     for s, (old, new) in enumerate(zip(seed.stages, stages, strict=True)):
         layers: Sequence[MBConv | tuple[Op, ...]] = new.layers if isinstance(new, Stage) else new.candidates
         for i, layer in enumerate(layers):
-            source = f"stages.{s}.{min(i, len(old.layers) - 1)}"
+            source, added = f"stages.{s}.{min(i, len(old.layers) - 1)}", i >= len(old.layers)
             if isinstance(layer, MBConv):
-                copies.append(Copy(f"stages.{s}.{i}", source))
+                copies.append(Copy(f"stages.{s}.{i}", source, added))
             else:
-                copies.extend(Copy(f"stages.{s}.{i}.{op}", source) for op in layer if isinstance(op, MBConv))
+                copies.extend(Copy(f"stages.{s}.{i}.{op}", source, added) for op in layer if isinstance(op, MBConv))
     return tuple(copies)
 
 
@@ -189,6 +190,10 @@ def _action(source: Tensor, target: Tensor, keep_new_rows: bool, keep_new_column
 KEEP_NEW = {"conv": (True, False), "expand": (True, True), "depthwise": (True, False)}
 
 
+DEPTHS = ("copy", "identity")
+"""Depth strategies: `copy` is the paper's; `identity` also silences an added layer, which keeps the function."""
+
+
 def remap(
     seed: Arch,
     seed_weights: Weights,
@@ -196,17 +201,22 @@ def remap(
     target_weights: Weights,
     width: str = "first",
     kernel: str = "centre",
+    depth: str = "copy",
 ) -> tuple[dict[str, Tensor], RemapReport]:
     """The weights of a network of `target`, started from the seed's; and what was done.
 
     `target_weights` are the target's initial weights (a state dict); they decide shapes and what stays where the seed
-    has nothing. `width` is one of first, norm_scale, std, l1; `kernel` one of centre, dilate. Growing a centred kernel
-    and widening keep what a layer computes. Raises UserError for an unknown strategy. Nothing passed in is changed.
+    has nothing. `width` is one of first, norm_scale, std, l1; `kernel` one of centre, dilate; `depth` one of copy,
+    identity: a layer that the seed's stage does not have gets a last norm of zeros (scale and shift), so that it
+    starts as the identity and learns from there. Growing a centred kernel, widening, and deepening with `identity`
+    keep what is computed. Raises UserError for an unknown strategy. Nothing passed in is changed.
     """
     if width not in WIDTHS:
         raise unknown("width strategy", width, WIDTHS)
     if kernel not in KERNELS:
         raise unknown("kernel strategy", kernel, KERNELS)
+    if depth not in DEPTHS:
+        raise unknown("depth strategy", depth, DEPTHS)
     new = {name: tensor.clone() for name, tensor in target_weights.items()}
     entries: list[Entry] = []
     used: set[str] = set()
@@ -223,11 +233,14 @@ def remap(
             rows, columns = KEEP_NEW.get(name.split(".")[0], (False, False))
             new[full] = fit(layer[name], initial, KERNELS[kernel], rows, columns)
             used.add(f"{copy.source}.{name}")
+            silent = copy.added and depth == "identity" and name in ("project.norm.weight", "project.norm.bias")
+            if silent:
+                new[full] = torch.zeros_like(initial)
             entries.append(
                 Entry(
                     full,
                     f"{copy.source}.{name}",
-                    _action(whole[name], initial, rows, columns),
+                    "zero-filled" if silent else _action(whole[name], initial, rows, columns),
                     tuple(whole[name].shape),
                     tuple(initial.shape),
                 )
