@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(_with_suggestion(message, [flag for action in self._actions for flag in action.option_strings]))
+
+
+def _one_line(message: str) -> str:
+    """What jsonargparse and pydantic say over several lines about one flag, as one line."""
+    key = re.search(r'Parser key "([\w.]+)"', message)
+    if not key:
+        return message
+    found = re.search(r"Value error, (.+)|(Input should .+?) \[type|(Expected a [^\n]+)", message)
+    got = re.search(r"Got value: (.*)", message)
+    detail = next(text for text in found.groups() if text) if found else " ".join(message.split())
+    return f"--{key[1]}: {detail.removesuffix('.')}" + (f" (got {got[1]})" if got and "Got value" not in detail else "")
 
 
 def _with_suggestion(message: str, flags: Sequence[str]) -> str:
@@ -89,7 +101,7 @@ def _job_parser(verb: str, description: str) -> Any:
         """jsonargparse with errors as UserError, and the nearest flag as a suggestion."""
 
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-            raise UserError(_with_suggestion(message, [f for a in self._actions for f in a.option_strings]))
+            raise UserError(_with_suggestion(_one_line(message), [f for a in self._actions for f in a.option_strings]))
 
     class RecipeAction(jsonargparse.ActionConfigFile):
         """A configuration file, or a recipe of the package by its name."""

@@ -10,8 +10,8 @@ Floats: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.bool_]
 HW: TypeAlias = tuple[int, int]
 
-LEAST_CONTRAST = 0.2
-"""Of a surface against another one in at least one colour channel, of a full scale of 1."""
+GOLDEN = 0.618
+"""Part of the colour circle between neighbours: no few of them come near to each other."""
 
 
 def star(x: Floats, y: Floats) -> Mask:
@@ -53,13 +53,18 @@ def place(size: HW, centre: Floats, radius: Floats, angle: Floats) -> tuple[Floa
     return x, y
 
 
-def colours(rng: np.random.Generator, count: int) -> Floats:
-    """Colours (count, 3) in 0.1 to 0.9, each different from the one before it."""
-    drawn = rng.uniform(0.1, 0.9, (count, 3)).astype(np.float32)
-    for i in range(1, count):
-        while np.abs(drawn[i] - drawn[i - 1]).max() < LEAST_CONTRAST:
-            drawn[i] = rng.uniform(0.1, 0.9, 3)
-    return drawn
+def muted(rng: np.random.Generator, count: int, darkest: float, lightest: float) -> Floats:
+    """Greyish colours (count, 3) of a brightness from `darkest` to `lightest`, for what lies behind shapes."""
+    brightness, tint = rng.uniform(darkest, lightest, (count, 1)), rng.uniform(-0.08, 0.08, (count, 3))
+    return (brightness + tint).astype(np.float32)
+
+
+def vivid(rng: np.random.Generator, count: int) -> Floats:
+    """Saturated colours (count, 3) of any hue, for shapes; neighbours in the list are far apart."""
+    hue = rng.uniform() + np.arange(count)[:, None] * GOLDEN + np.arange(3) / 3
+    saturation, brightness = rng.uniform(0.6, 1, (count, 1)), rng.uniform(0.5, 1, (count, 1))
+    wheel = (np.abs(hue % 1 * 6 - 3) - 1).clip(0, 1)
+    return (brightness * (1 - saturation * (1 - wheel))).astype(np.float32)
 
 
 def surfaces(rng: np.random.Generator, base: Floats, size: HW) -> Floats:
@@ -69,7 +74,7 @@ def surfaces(rng: np.random.Generator, base: Floats, size: HW) -> Floats:
     slope = rng.normal(0, 0.12, (count, 2, 1, 1)).astype(np.float32)
     period = rng.uniform(3, 24, (count, 1, 1)).astype(np.float32)
     towards, phase = (rng.uniform(0, 2 * np.pi, (count, 1, 1)).astype(np.float32) for _ in range(2))
-    height = rng.uniform(0, 0.1, (count, 1, 1)).astype(np.float32)
+    height = rng.uniform(0, 0.06, (count, 1, 1)).astype(np.float32)
     along = (np.cos(towards) * rows + np.sin(towards) * columns) * (2 * np.pi / period)
     light = slope[:, 0] * (rows / size[0] - 0.5) + slope[:, 1] * (columns / size[1] - 0.5)
     return base[:, None, None, :] + (light + height * np.sin(along + phase))[..., None]
@@ -77,7 +82,7 @@ def surfaces(rng: np.random.Generator, base: Floats, size: HW) -> Floats:
 
 def expose(rng: np.random.Generator, pictures: Floats) -> NDArray[np.uint8]:
     """What a camera makes of pictures (N, H, W, 3) in 0 to 1: brightness, noise, 8 bits."""
-    gain = rng.uniform(0.7, 1.2, (len(pictures), 1, 1, 1)).astype(np.float32)
-    noise = rng.uniform(0.01, 0.06, gain.shape).astype(np.float32)
+    gain = rng.uniform(0.8, 1.15, (len(pictures), 1, 1, 1)).astype(np.float32)
+    noise = rng.uniform(0.01, 0.04, gain.shape).astype(np.float32)
     noisy = pictures * gain + noise * rng.standard_normal(pictures.shape, dtype=np.float32)
     return (noisy.clip(0, 1) * 255).round().astype(np.uint8)

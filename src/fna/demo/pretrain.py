@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from fna.arch.arch import Arch
 from fna.arch.heads import classifier
 from fna.arch.zoo import mobilenet_v2
-from fna.demo.drawing import HW, SHAPES, colours, expose, grid, place, surfaces
+from fna.demo.drawing import HW, SHAPES, expose, grid, muted, place, surfaces, vivid
+from fna.demo.scenes import GROUND, SKY
 from fna.nn.layers import Layer
 from fna.nn.network import Network, build
 from fna.schedules import polynomial, set_lr
@@ -61,8 +62,8 @@ def draw_pictures(rng: np.random.Generator, count: int, size: HW) -> tuple[Tenso
     rows, columns = grid(size)
     edge, tilt = rng.uniform(-0.3, 1.3, (count, 1, 1)) * size[0], rng.uniform(-1, 1, (count, 1, 1))
     behind = rows > edge + tilt * (columns - size[1] / 2)
-    # In this order the shape differs in colour from both of the surfaces behind it.
-    far, shape, near = (surfaces(rng, base, size) for base in colours(rng, 3 * count).reshape(count, 3, 3).swapaxes(0, 1))
+    bases = (muted(rng, count, *SKY), muted(rng, count, *GROUND), vivid(rng, count))
+    far, near, shape = (surfaces(rng, base, size) for base in bases)
     picture = np.where(inside[..., None], shape, np.where(behind[..., None], near, far))
     return torch.from_numpy(expose(rng, picture)).permute(0, 3, 1, 2), torch.from_numpy(labels)
 

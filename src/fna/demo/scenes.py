@@ -6,22 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fna.demo.drawing import HW, SHAPES, Mask, colours, expose, grid, place, surfaces
+from fna.demo.drawing import HW, SHAPES, Mask, expose, grid, muted, place, surfaces, vivid
 from fna.run import write_text
 
 CLASSES = ("sky", "ground", "pole", "disc", "ring", "square", "triangle")
 PALETTE = ((135, 206, 235), (139, 115, 85), (60, 60, 60), (230, 60, 60), (250, 190, 40), (60, 120, 230), (60, 180, 90))
 POLES = (1, 3)
-OBJECTS = (4, 9)
+SHAPE_COUNT = (4, 8)
 """Fewest and most in a scene."""
+SKY, GROUND, POLE = (0.55, 0.95), (0.25, 0.65), (0.1, 0.35)
+"""Darkest and lightest."""
 SPLITS = ("train", "val")
 
 
 def draw_scenes(folder: str | Path, random_seed: int, train: int = 240, val: int = 60, size: HW = (128, 160)) -> None:
     """Write scenes as images/SPLIT/*.png, masks/SPLIT/*.png (palette PNG of class indices) and classes.txt.
 
-    Colours are drawn anew for every surface, so that a class is known by shape and place alone; objects hide each
-    other. A scene is a function of (random_seed, split, number) and `size` (height, width in pixels).
+    Shapes of all classes have any saturated colour, so that only their outline tells them apart; they hide each other. A scene is a function of (random_seed, split, number) and `size` (height, width in pixels).
     """
     folder = Path(folder)
     for split, count in zip(SPLITS, (train, val), strict=True):
@@ -39,12 +40,12 @@ def draw_scenes(folder: str | Path, random_seed: int, train: int = 240, val: int
 
 def draw_scene(rng: np.random.Generator, size: HW) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A picture (H, W, 3) and its classes (H, W)."""
-    layers = [_ground(rng, size)]
-    layers += [_pole(rng, size) for _ in range(rng.integers(POLES[0], POLES[1] + 1))]
-    layers += [_object(rng, size) for _ in range(rng.integers(OBJECTS[0], OBJECTS[1] + 1))]
-    sky, *painted = surfaces(rng, colours(rng, 1 + len(layers)), size)
+    behind = [_ground(rng, size), *(_pole(rng, size) for _ in range(rng.integers(POLES[0], POLES[1] + 1)))]
+    shapes = [_shape(rng, size) for _ in range(rng.integers(SHAPE_COUNT[0], SHAPE_COUNT[1] + 1))]
+    colours = [muted(rng, 1, *SKY), muted(rng, 1, *GROUND), muted(rng, len(behind) - 1, *POLE), vivid(rng, len(shapes))]
+    sky, *painted = surfaces(rng, np.concatenate(colours), size)
     picture, mask = sky, np.full(size, CLASSES.index("sky"), np.uint8)
-    for (name, covered), surface in zip(layers, painted, strict=True):
+    for (name, covered), surface in zip([*behind, *shapes], painted, strict=True):
         picture = np.where(covered[..., None], surface, picture)
         mask[covered] = CLASSES.index(name)
     return expose(rng, picture[None])[0], mask
@@ -59,14 +60,14 @@ def _ground(rng: np.random.Generator, size: HW) -> tuple[str, Mask]:
 def _pole(rng: np.random.Generator, size: HW) -> tuple[str, Mask]:
     rows, columns = grid(size)
     foot, top = rng.uniform(0.6, 1.0) * size[0], rng.uniform(0.05, 0.35) * size[0]
-    middle, width, lean = rng.uniform(0, size[1]), rng.uniform(0.025, 0.05) * size[1], rng.uniform(-0.06, 0.06)
+    middle, width, lean = rng.uniform(0, size[1]), rng.uniform(0.03, 0.06) * size[1], rng.uniform(-0.06, 0.06)
     return "pole", (np.abs(columns - middle - lean * (rows - foot)) < width / 2) & (rows > top) & (rows < foot)
 
 
-def _object(rng: np.random.Generator, size: HW) -> tuple[str, Mask]:
+def _shape(rng: np.random.Generator, size: HW) -> tuple[str, Mask]:
     name = CLASSES[rng.integers(CLASSES.index("disc"), len(CLASSES))]
     centre = rng.uniform(0.1, 0.9, (1, 2)) * size
-    radius = np.exp(rng.uniform(np.log(0.08), np.log(0.22))) * size[0] * rng.uniform(0.85, 1.15, (1, 2))
+    radius = np.exp(rng.uniform(np.log(0.1), np.log(0.24))) * size[0] * rng.uniform(0.85, 1.15, (1, 2))
     angle = rng.uniform(0, 2 * np.pi, 1)
     x, y = place(size, *(part.astype(np.float32) for part in (centre, radius, angle)))
     return name, SHAPES[name](x, y)[0]

@@ -10,7 +10,7 @@ from fna.errors import UserError
 from fna.report.files import RunFiles, StageFiles, same_backbone
 
 FREE = {"seed", "search", "budget", "baseline", "weights", "backbone"}
-FREE |= {"width_strategy", "kernel_strategy", "device", "threads", "workers", "checkpoint_minutes"}
+FREE |= {"remap", "device", "threads", "workers", "checkpoint_minutes"}
 """Keys of the configuration that may differ between results of one table: what is compared, and how it was run."""
 
 

@@ -15,6 +15,8 @@ LEVELS = 12
 """Values of red, green and blue from which colours are picked: 1728 candidates for at most 255 classes."""
 LIGHTNESS = (30.0, 90.0)
 """CIELAB lightness of the candidates: neither shadow nor glare, so that the image stays visible under the mask."""
+SMALLEST_CHROMA = 25.0
+"""CIELAB chroma of the candidates: greys would be taken for the photo itself."""
 OPACITY = 0.55
 SMALLEST_FONT = 12
 
@@ -32,9 +34,9 @@ def _all_colours() -> tuple[Colour, ...]:
     levels = np.linspace(0, 255, LEVELS).round().astype(np.uint8)
     rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
     lab = _cielab(rgb)
-    usable = (lab[:, 0] >= LIGHTNESS[0]) & (lab[:, 0] <= LIGHTNESS[1])
-    rgb, lab = rgb[usable], lab[usable]
-    distance = np.linalg.norm(lab[:, 1:], axis=1)  # the first colour is the one farthest from grey
+    chroma = np.linalg.norm(lab[:, 1:], axis=1)
+    usable = (lab[:, 0] >= LIGHTNESS[0]) & (lab[:, 0] <= LIGHTNESS[1]) & (chroma >= SMALLEST_CHROMA)
+    rgb, lab, distance = rgb[usable], lab[usable], chroma[usable]  # the first colour is the one farthest from grey
     chosen: list[Colour] = []
     for _ in range(IGNORE):
         best = int(distance.argmax())

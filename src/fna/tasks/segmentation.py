@@ -63,6 +63,7 @@ class Segmentation:
         return {
             "root": str(self.data.root),
             "layout": self.data.layout,
+            "imgsz": list(self.imgsz),
             "classes": self.classes,
             "label_mapping": self.data.label_mapping,
             "splits": {name: [sample.name for sample in samples] for name, samples in self.data.splits.items()},
