@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-from drawn import TINY, draw_data
 from safetensors.torch import load_file
 
+from drawn import TINY, draw_data
 from fna import pipeline
 from fna.arch import zoo
 from fna.arch.arch import Arch
@@ -54,7 +54,9 @@ def assert_equal_weights(a: Path, b: Path, stage: str = "train") -> None:
 
 
 def test_adapt_leaves_every_file_that_the_next_step_or_a_reader_needs(finished: Path) -> None:
-    names = "config.yaml env.json run.json dataset.json seed.json log.txt cost.json arch.json report.md search/result.json"
+    names = (
+        "config.yaml env.json run.json dataset.json seed.json log.txt cost.json arch.json report.md search/result.json"
+    )
     stages = [
         f"{stage}/{file}"
         for stage in ("train", "seed")
@@ -104,9 +106,10 @@ def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_weights(
     data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     job = pipeline.start("adapt", data, tmp_path / "stopped", config())
-    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+    with monkeypatch.context() as patch:
         Stopper(patch, at)
-        pipeline.execute("adapt", job)
+        with pytest.raises(Interrupted):
+            pipeline.execute("adapt", job)
     verb, job, arch = pipeline.reopen(job.run.folder)
     resumed = pipeline.execute(verb, job, arch)
     assert (resumed / "search/result.json").read_text() == (finished / "search/result.json").read_text()

@@ -108,12 +108,15 @@ def adapt(run: Run, task: Task, seed: Seed, arch: Arch, stage: str = "train") ->
         validate = (step + 1) % how.validate_steps == 0 or step + 1 == how.steps
         if validate:
             result = evaluate(run, task, model)
-            run.note(f"  {stage} {step + 1}/{how.steps}  loss {loss.item():.3f}  val/{task.score} {100 * result['score']:.1f}")
+            score = f"val/{task.score} {100 * result['score']:.1f}"
+            run.note(f"  {stage} {step + 1}/{how.steps}  loss {loss.item():.3f}  {score}")
             if best is None or result["score"] > best["score"]:
                 best = result | {"step": step + 1}
                 save_network(folder / "best.safetensors", network.state_dict(), info)
                 write_json(folder / "best.json", best)
-            log.add(step, loss=loss.item(), lr=optimizer.param_groups[0]["lr"], **{f"val/{task.score}": result["score"]})
+            log.add(
+                step, loss=loss.item(), lr=optimizer.param_groups[0]["lr"], **{f"val/{task.score}": result["score"]}
+            )
         elif step % 20 == 0:
             log.add(step, loss=loss.item(), lr=optimizer.param_groups[0]["lr"])
 

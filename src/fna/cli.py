@@ -17,8 +17,8 @@ from fna.errors import UserError, unknown
 class Parser(argparse.ArgumentParser):
     """argparse with errors as UserError, and the nearest flag as a suggestion."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(prog, description=description, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(_with_suggestion(message, [flag for action in self._actions for flag in action.option_strings]))
@@ -65,8 +65,12 @@ def check(words: list[str]) -> int:
 def count(words: list[str]) -> int:
     """Counts from the data alone, no torch."""
     parser = Parser(prog="fna count", description="Parameters and multiply-adds of an architecture.")
-    parser.add_argument("arch", help="zoo name (mobilenet_v2, mobilenet_v2_w035, fna_deeplabv3 ...), JSON file or run folder")
-    parser.add_argument("--head", default="none", help="classifier, deeplabv3, deeplabv3plus, or none: the backbone alone")
+    parser.add_argument(
+        "arch", help="zoo name (mobilenet_v2, mobilenet_v2_w035, fna_deeplabv3 ...), JSON file or run folder"
+    )
+    parser.add_argument(
+        "--head", default="none", help="classifier, deeplabv3, deeplabv3plus, or none: the backbone alone"
+    )
     parser.add_argument("--imgsz", default="224", help="HxW, one number is a square")
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--os", type=int, help="output stride; default 16 for the DeepLab heads, else 32")
@@ -86,7 +90,10 @@ def count(words: list[str]) -> int:
     if args.json:
         print(json.dumps(whole.as_dict() | {"backbone": backbone.as_dict()}, indent=1))
         return 0
-    print(f"{args.arch} + {args.head}, {imgsz[0]}x{imgsz[1]}, output stride {stride}" + (f", {args.classes} classes" if head else ""))
+    print(
+        f"{args.arch} + {args.head}, {imgsz[0]}x{imgsz[1]}, output stride {stride}"
+        + (f", {args.classes} classes" if head else "")
+    )
     for name, part in (("whole model", whole), ("backbone", backbone)):
         print(f"  {name:<12} {part.params:>14,} params  {part.madds:>18,} MAdds")
     return 0
@@ -103,7 +110,7 @@ def _job_parser(verb: str, description: str) -> Any:
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
             raise UserError(_with_suggestion(_one_line(message), [f for a in self._actions for f in a.option_strings]))
 
-    class RecipeAction(jsonargparse.ActionConfigFile):
+    class RecipeAction(jsonargparse.ActionConfigFile):  # type: ignore[name-defined]  # untyped there
         """A configuration file, or a recipe of the package by its name."""
 
         def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
@@ -112,7 +119,9 @@ def _job_parser(verb: str, description: str) -> Any:
     parser = JobParser(prog=f"fna {verb}", description=description, allow_abbrev=False)
     parser.add_argument("data", nargs="?", help="folder of images and masks, or a YAML file that describes it")
     parser.add_argument("--recipe", action=RecipeAction, help="a recipe's name, or a YAML file; flags after it win")
-    parser.add_argument("--out", default="runs/run", help="new run folder; where it exists, the next free number is used")
+    parser.add_argument(
+        "--out", default="runs/run", help="new run folder; where it exists, the next free number is used"
+    )
     parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, with its own configuration")
     if verb == "train":
         parser.add_argument("--arch", default="seed", help="seed, a JSON file, a run folder or a zoo name")
@@ -144,10 +153,14 @@ def job(verb: str, description: str) -> Callable[[list[str]], int]:
             given = {key for key in PROCESS_KEYS if any(w == f"--{key}" or w.startswith(f"--{key}=") for w in words)}
             others = [w for w in words if w.startswith("--") and w.split("=")[0][2:] not in {*PROCESS_KEYS, "resume"}]
             if others:
-                raise UserError(f"{others[0]}: a resumed run keeps its own configuration; only {', '.join(PROCESS_KEYS)} may change")
+                raise UserError(
+                    f"{others[0]}: a resumed run keeps its own configuration; only {', '.join(PROCESS_KEYS)} may change"
+                )
             saved_verb, work, arch = pipeline.reopen(resume, **{key: getattr(config, key) for key in given})
             if saved_verb != verb:
-                raise UserError(f"{resume} was made by fna {saved_verb}; go on with: fna {saved_verb} --resume {resume}")
+                raise UserError(
+                    f"{resume} was made by fna {saved_verb}; go on with: fna {saved_verb} --resume {resume}"
+                )
         else:
             work = pipeline.start(verb, data, out, config, arch)
         try:
@@ -236,7 +249,9 @@ def derive(words: list[str]) -> int:
 
 def demo(words: list[str]) -> int:
     """The whole pipeline on drawn scenes."""
-    parser = Parser(prog="fna demo", description="Draw scenes, pretrain a small seed, adapt it, report; offline, about 3 minutes.")
+    parser = Parser(
+        prog="fna demo", description="Draw scenes, pretrain a small seed, adapt it, report; offline, about 3 minutes."
+    )
     parser.add_argument("--out", default="runs/demo")
     parser.add_argument("--seed", type=int, default=0, help="random seed")
     args = parser.parse_args(words)
@@ -249,10 +264,16 @@ def demo(words: list[str]) -> int:
 VERBS = {
     "demo": Verb("the whole pipeline on built-in synthetic images, offline", demo),
     "check": Verb("layout, counts, class histogram, and what is wrong with the data", check),
-    "adapt": Verb("search, derive, fine-tune and compare with the seed: all stages", job("adapt", "Adapt a pretrained network's architecture and parameters to a folder of images.")),
+    "adapt": Verb(
+        "search, derive, fine-tune and compare with the seed: all stages",
+        job("adapt", "Adapt a pretrained network's architecture and parameters to a folder of images."),
+    ),
     "search": Verb("search and derive only", job("search", "Search an architecture for a folder of images.")),
     "derive": Verb("other budgets from a finished search", derive),
-    "train": Verb("fine-tune any architecture from the remapped seed", job("train", "Fine-tune an architecture, the seed's own as the baseline.")),
+    "train": Verb(
+        "fine-tune any architecture from the remapped seed",
+        job("train", "Fine-tune an architecture, the seed's own as the baseline."),
+    ),
     "val": Verb("evaluate a run", val),
     "predict": Verb("masks and overlays for images", predict),
     "export": Verb("ONNX, safetensors or pt2, checked", export),
@@ -265,7 +286,15 @@ def usage() -> str:
     """The text of fna --help."""
     lines = [f"  {name:<8} {verb.help}" for name, verb in VERBS.items()]
     return "\n".join(
-        ["usage: fna VERB ... [--debug]", "", "Adapt a pretrained network to your own images.", "", *lines, "", "fna VERB --help has the flags of a verb. --debug shows the traceback of an error. --version"]
+        [
+            "usage: fna VERB ... [--debug]",
+            "",
+            "Adapt a pretrained network to your own images.",
+            "",
+            *lines,
+            "",
+            "fna VERB --help has the flags of a verb. --debug shows the traceback of an error. --version",
+        ]
     )
 
 

@@ -5,7 +5,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 
 from fna.arch.arch import parse_imgsz
 from fna.arch.space import SPACES
@@ -22,6 +32,7 @@ def parse_hw(value: object) -> object:
 
 
 ImageSize = Annotated[PositiveHW, BeforeValidator(parse_hw)]
+
 
 def split_commas(value: object) -> object:
     """`0.5G,0.6G` -> ("0.5G", "0.6G"); a lone number is one item; anything else is passed on."""
@@ -66,7 +77,8 @@ class Search(Section):
     """Architecture adaptation (paper 3.2)."""
 
     method: Literal["alphas", "swaps"] = Field(
-        "swaps", description="alphas: the paper's gradient of the mixture; swaps: paired loss change of single candidates"
+        "swaps",
+        description="alphas: the paper's gradient of the mixture; swaps: paired loss change of single candidates",
     )
     depths: tuple[PositiveInt, ...] = Field(SPACES["segmentation"][0], description="layers per searched stage")
     kernels: tuple[PositiveInt, ...] = Field((3, 5, 7), description="kernel candidates")
@@ -75,12 +87,18 @@ class Search(Section):
         "seed", description="super network norms: the seed's scale and shift, or batch statistics alone (the authors)"
     )
     share: bool = Field(
-        True, description="candidates are parts of their layer's largest one; false: each has its own weights (the paper)"
+        True,
+        description="candidates are parts of their layer's largest one; false: each has its own weights (the paper)",
     )
     epochs: PositiveFloat = Field(20, description="passes over the weights' part of the training set")
     alpha_epoch: NonNegativeFloat = Field(10, description="alphas start after this epoch")
     alpha_split: float = Field(0.2, gt=0, lt=1, description="part of the training set held out for the alphas")
-    explore: float = Field(1.0, ge=0, le=1, description="chance that a layer leaves the seed's choice in a weight step before alphas start; 1 is uniform over candidates")
+    explore: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="chance that a layer takes a random candidate, not the seed's, in a step before alphas start",
+    )
     batch: PositiveInt = 16
     augment: Augment = Augment()
     lr: PositiveFloat = 0.02
@@ -141,12 +159,21 @@ class Config(Section):
     task: Literal["seg"] = "seg"
     backbone: str = Field("mobilenet_v2", description="the seed's architecture where no weights say it (zoo name)")
     weights: str = Field("none", description="FILE, DEFAULT (torchvision), torchvision:NAME, timm:NAME, or none")
-    mean: tuple[float, float, float] | None = Field(None, description="input mean of RGB in [0, 1]; default: the seed's")
+    mean: tuple[float, float, float] | None = Field(
+        None, description="input mean of RGB in [0, 1]; default: the seed's"
+    )
     std: tuple[float, float, float] | None = Field(None, description="input std; default: the seed's")
     head: Literal["deeplabv3", "deeplabv3plus"] = "deeplabv3"
     output_stride: Literal[8, 16] = 16
-    imgsz: ImageSize | None = Field(None, description="HxW at which images are read and costs are counted; default: as they are, costs at the commonest size")
-    budget: Budgets = Field((), description="whole-model MAdds at --imgsz, such as 0.9G; several give several networks; default: the seed's own cost; none: no limit, the paper's argmax")
+    imgsz: ImageSize | None = Field(
+        None,
+        description="HxW at which images are read and costs counted; default: as they are, the commonest size",
+    )
+    budget: Budgets = Field(
+        (),
+        description="whole-model MAdds at --imgsz, such as 0.9G, or several (0.8G,0.9G), each giving a network; "
+        "none: no limit, the paper's argmax; default: the seed's own cost",
+    )
     class_weights: Literal["none", "auto"] = Field("none", description="auto: inverse square root of class frequency")
     baseline: bool = Field(True, description="fna adapt: also train the untouched seed the same way, to compare")
     remap: Remap = Remap()

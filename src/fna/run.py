@@ -65,7 +65,9 @@ def environment() -> dict[str, Any]:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
         return names[0] if names else platform.processor()
     return platform.processor()
 
@@ -115,7 +117,9 @@ class Run:
         self._stop = False
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.fabric = Fabric(accelerator=_accelerator(config.device), devices=_devices(config.device), precision=config.precision)
+        self.fabric = Fabric(
+            accelerator=_accelerator(config.device), devices=_devices(config.device), precision=config.precision
+        )
 
     @classmethod
     def create(cls, out: str | Path, config: Config) -> "Run":
@@ -225,7 +229,13 @@ class Run:
     def _progress(self, label: str, first: int, last: int) -> Iterator[Callable[[int], None]]:
         start = time.monotonic()
         if self.console.is_terminal:
-            columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn(show_speed=True), TimeRemainingColumn())
+            columns = (
+                TextColumn("  {task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TaskProgressColumn(show_speed=True),
+                TimeRemainingColumn(),
+            )
             with Progress(*columns, console=self.console, transient=True) as progress:
                 task = progress.add_task(label, total=last, completed=first)
                 yield lambda done: progress.update(task, completed=done)

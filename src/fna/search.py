@@ -24,7 +24,7 @@ from fna.run import MetricsLog, Run, write_json
 from fna.schedules import cosine, set_lr
 from fna.swaps import score_swaps
 from fna.tasks.task import Task
-from fna.weights.remap import remap
+from fna.weights.remap import remap, sort_channels
 from fna.weights.seeds import Seed
 
 Rows = list[list[float]]
@@ -67,7 +67,10 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
     if finished is not None:
         return finished
     weight_samples, alpha_samples = task.splits(replica)
-    weight_data, alpha_data = task.training(how.augment, weight_samples, replica), task.training(how.augment, alpha_samples, replica)
+    weight_data, alpha_data = (
+        task.training(how.augment, weight_samples, replica),
+        task.training(how.augment, alpha_samples, replica),
+    )
     epoch_steps = max(1, len(weight_samples) // how.batch)
     total, alpha_start, warm = (round(n * epoch_steps) for n in (how.epochs, how.alpha_epoch, how.warmup_epochs))
     if how.method == "swaps":
@@ -76,7 +79,9 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
     network = super_network(config, task, seed, space, replica)
     supernet = network.backbone
     assert isinstance(supernet, SuperNet)
-    weights = torch.optim.SGD([*supernet.weights(), *network.head.parameters()], how.lr, how.momentum, weight_decay=how.weight_decay)
+    weights = torch.optim.SGD(
+        [*supernet.weights(), *network.head.parameters()], how.lr, how.momentum, weight_decay=how.weight_decay
+    )
     alphas = torch.optim.Adam(supernet.alphas, how.alpha_lr, how.alpha_betas, weight_decay=how.alpha_weight_decay)
     model, weights, alphas = run.fabric.setup(network, weights, alphas)
     state = run.load_state(f"{folder}/last.ckpt")
@@ -95,7 +100,7 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
 
     model.train()
     seed_path = space.path_of(seed.arch)
-    billions = [[madds / 1e9 for madds in row] for row in costs]
+    billions = [torch.tensor(row, device=run.device) / 1e9 for row in costs]
     weight_batches = stream(run, weight_data, how.batch, first, total)
     alpha_batches = stream(run, alpha_data, how.batch, max(first, alpha_start), total)
     for step in run.steps(f"search {replica + 1}/{how.replicas}", first, total, save):
@@ -104,7 +109,7 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
             batch = to_device(run, next(alpha_batches))
             probabilities = supernet.probabilities()
             task_loss = torch.stack(list(task.losses(model(batch["image"]), batch).values())).sum()
-            cost = sum(torch.tensor(c, device=p.device) @ p for c, p in zip(billions, probabilities, strict=True))
+            cost = torch.stack([c @ p for c, p in zip(billions, probabilities, strict=True)]).sum()
             loss = task_loss + how.cost_weight * torch.log(how.cost_scale * cost) / math.log(how.cost_base)
             run.fabric.backward(loss, inputs=list(supernet.alphas))
             if how.alpha_clip:
@@ -145,9 +150,9 @@ def super_network(config: Config, task: Task, seed: Seed, space: Space, replica:
     supernet = network.backbone
     assert isinstance(supernet, SuperNet)
     if seed.weights:
-        initial = supernet.state_dict()
         strategies = config.remap.model_dump()
-        weights, _ = remap(seed.arch, seed.weights, supernet.weight_space, initial, **strategies)
+        seed_weights = sort_channels(seed.arch, seed.weights, config.remap.width) if how.share else seed.weights
+        weights, _ = remap(seed.arch, seed_weights, supernet.weight_space, supernet.state_dict(), **strategies)
         supernet.load_state_dict(weights)
     generator = torch.Generator().manual_seed(random_seed)
     with torch.no_grad():

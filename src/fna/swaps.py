@@ -16,7 +16,7 @@ from fna.run import Run
 from fna.tasks.task import Batch, Task
 
 TEMPERATURE = 0.01
-"""Loss difference per unit of logit, about the standard error of one score; argmax and derivation do not depend on it."""
+"""Loss difference per unit of logit, about the standard error of one score; the derivation does not depend on it."""
 
 
 def single_swaps(space: Space, seed_path: Path) -> list[tuple[int, int, Path]]:

@@ -53,7 +53,9 @@ def draw_pictures(rng: np.random.Generator, count: int, size: HW) -> tuple[Tenso
     """
     labels = rng.integers(0, len(SHAPES), count)
     area = np.asarray(size)
-    radius = np.exp(rng.uniform(np.log(0.2), np.log(0.45), (count, 1))) * min(size) * rng.uniform(0.85, 1.15, (count, 2))
+    radius = (
+        np.exp(rng.uniform(np.log(0.2), np.log(0.45), (count, 1))) * min(size) * rng.uniform(0.85, 1.15, (count, 2))
+    )
     centre, angle = rng.uniform(0.3, 0.7, (count, 2)) * area, rng.uniform(0, 2 * np.pi, count)
     x, y = place(size, *(part.astype(np.float32) for part in (centre, radius, angle)))
     inside = np.empty(x.shape, np.bool_)

@@ -43,4 +43,4 @@ def build_supernet(
 
 def channels_last(network: Network) -> Network:
     """The network with its weights in the memory format in which depthwise convolutions are twice as fast on CPUs."""
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.to(memory_format=torch.channels_last)

@@ -59,10 +59,11 @@ class SharedLayer(MixedLayer):
         layer, y, hidden = self.get_submodule(self.whole), x, self.place.cin * op.expansion
         for conv in self.place.convs(op):
             part = layer.get_submodule(conv.name)
-            weight = _part(conv.name, part.conv.weight, hidden, conv.kernel)  # type: ignore[union-attr]
+            assert isinstance(part, ConvNormActivation)
+            weight = _part(conv.name, part.conv.weight, hidden, conv.kernel)
             padding = conv.dilation * (conv.kernel // 2)
             y = F.conv2d(y, weight, None, conv.stride, padding, conv.dilation, conv.groups)
-            y = part.activation(_norm(part.norm, y))  # type: ignore[operator, arg-type]
+            y = part.activation(_norm(part.norm, y))
         return x + y if layer.residual else y
 
     def weights_of(self, choice: int) -> dict[str, Tensor]:
@@ -87,11 +88,13 @@ def _part(conv: str, tensor: Tensor, hidden: int, kernel: int) -> Tensor:
     return part
 
 
-def _norm(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+def _norm(norm: nn.Module, x: Tensor) -> Tensor:
     """The leading channels of a batch norm."""
+    assert isinstance(norm, nn.BatchNorm2d)
     n = x.shape[1]
     mean, var, weight, bias = (
-        None if vector is None else vector[:n] for vector in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        None if vector is None else vector[:n]
+        for vector in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
     )
     return F.batch_norm(x, mean, var, weight, bias, norm.training or mean is None, norm.momentum or 0.0, norm.eps)
 

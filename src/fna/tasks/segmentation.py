@@ -130,9 +130,7 @@ class SegmentationEvaluator:
         """score (= mIoU), mIoU, pixel_acc, IoU by class name; a class in neither truth nor prediction is None."""
         matrix = self.matrix.compute().double()
         right, union = matrix.diag(), matrix.sum(0) + matrix.sum(1) - matrix.diag()
-        iou = {
-            name: (float(right[c] / union[c]) if union[c] > 0 else None) for c, name in enumerate(self.classes)
-        }
+        iou = {name: (float(right[c] / union[c]) if union[c] > 0 else None) for c, name in enumerate(self.classes)}
         present = [value for value in iou.values() if value is not None]
         miou = sum(present) / len(present) if present else math.nan
         accuracy = float(right.sum() / matrix.sum()) if matrix.sum() > 0 else math.nan

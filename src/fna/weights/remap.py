@@ -125,7 +125,11 @@ def select_channels(layer: Weights, hidden: int, strategy: str) -> Weights:
     reference = WIDTHS[strategy](layer)
     if reference is None or hidden >= len(reference):
         return layer
-    keep = reference.topk(hidden).indices.sort().values
+    return take_channels(layer, reference.topk(hidden).indices.sort().values)
+
+
+def take_channels(layer: Weights, keep: Tensor) -> dict[str, Tensor]:
+    """The layer with the expanded channels `keep` (indices), in that order."""
     chosen = {}
     for name, tensor in layer.items():
         if name == "project.conv.weight":
@@ -135,6 +139,24 @@ def select_channels(layer: Weights, hidden: int, strategy: str) -> Weights:
         else:
             chosen[name] = tensor
     return chosen
+
+
+def sort_channels(arch: Arch, weights: Weights, strategy: str) -> dict[str, Tensor]:
+    """The same network with every layer's expanded channels in falling order of the strategy's reference vector.
+
+    What it computes does not change. A super network whose narrow candidates are the leading channels of the wide one
+    thereby contains exactly the channels that remapping with `strategy` would choose. `first` changes nothing.
+    """
+    new = dict(weights)
+    for s, stage in enumerate(arch.stages):
+        for i, op in enumerate(stage.layers):
+            layer = _under(weights, f"stages.{s}.{i}")
+            reference = WIDTHS[strategy](layer)
+            # Without an expand convolution the expanded channels are the layer's input, whose order others rely on.
+            if reference is not None and op.expansion > 1:
+                sorted_layer = take_channels(layer, reference.argsort(descending=True, stable=True))
+                new |= {f"stages.{s}.{i}.{name}": tensor for name, tensor in sorted_layer.items()}
+    return new
 
 
 @dataclass(frozen=True, slots=True)
