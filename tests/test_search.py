@@ -1,0 +1,118 @@
+"""Sampling, scoring and repeatability of the search, each against something worked out by hand."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fna.arch import zoo
+from fna.arch.space import Path, expand
+from fna.config import Search
+from fna.nn.supernet import SuperNet
+from fna.search import repeatability, sample_path
+from fna.swaps import TEMPERATURE, score_swaps, single_swaps
+
+ARCH = zoo.build("mobilenet_v2", 0.1)
+SPACE = expand(ARCH)
+SEED_PATH = SPACE.path_of(ARCH)
+
+
+@pytest.fixture(scope="module")
+def supernet() -> SuperNet:
+    return SuperNet(SPACE, share=True)
+
+
+def sampled(supernet: SuperNet, how: Search, from_alphas: bool = False, steps: int = 400) -> list[Path]:
+    return [sample_path(SPACE, SEED_PATH, supernet, how, (0, 0, step), from_alphas) for step in range(steps)]
+
+
+def test_uniform_paths_draw_every_candidate_equally_often(supernet: SuperNet) -> None:
+    counts = Counter(path[1] for path in sampled(supernet, Search(explore=1.0), steps=1400))
+    assert sorted(counts) == list(range(7))
+    assert all(150 < count < 250 for count in counts.values())  # 200 each, standard deviation 13
+
+
+def test_without_exploring_the_path_is_the_seeds(supernet: SuperNet) -> None:
+    assert set(sampled(supernet, Search(explore=0.0), steps=20)) == {SEED_PATH}
+
+
+def test_near_paths_leave_the_seeds_choice_as_often_as_asked(supernet: SuperNet) -> None:
+    paths = sampled(supernet, Search(explore=0.3))
+    changed = sum(path[1] != SEED_PATH[1] for path in paths) / len(paths)
+    assert changed == pytest.approx(0.3 * 6 / 7, abs=0.06)
+
+
+def test_paths_follow_the_alphas_once_they_are_asked(supernet: SuperNet) -> None:
+    with torch.no_grad():
+        supernet.alphas[3][2] = 20.0
+    assert {path[3] for path in sampled(supernet, Search(), from_alphas=True, steps=50)} == {2}
+    with torch.no_grad():
+        supernet.alphas[3][2] = 0.0
+
+
+def test_a_path_is_a_function_of_seed_replica_and_step(supernet: SuperNet) -> None:
+    assert sampled(supernet, Search(), steps=5) == sampled(supernet, Search(), steps=5)
+
+
+def test_swaps_are_all_paths_that_differ_from_the_seeds_in_one_layer() -> None:
+    swaps = single_swaps(SPACE, SEED_PATH)
+    assert len(swaps) == 169 - 25  # the space has 169 candidates in 25 layers
+    for layer, candidate, path in swaps:
+        assert [i for i, (a, b) in enumerate(zip(path, SEED_PATH, strict=True)) if a != b] == [layer]
+        assert path[layer] == candidate
+
+
+class KnownLoss(nn.Module):
+    """Stands for network and task: the loss of a path is a number per image plus a known price per candidate."""
+
+    def __init__(self, prices: Tensor) -> None:
+        super().__init__()
+        self.prices = prices
+
+    def forward(self, images: Tensor, path: Path) -> Tensor:
+        return images.mean() * 7 + sum(self.prices[layer, choice] for layer, choice in enumerate(path))
+
+    def losses(self, outputs: Tensor, batch: Any) -> dict[str, Tensor]:
+        return {"loss": outputs}
+
+
+class PlainRun:
+    """The part of a run that scoring uses."""
+
+    device = torch.device("cpu")
+
+    def load_state(self, name: str) -> None:
+        return None
+
+    def save_state(self, name: str, state: Any) -> None:
+        pass
+
+    def steps(self, label: str, first: int, last: int, save: Any) -> Any:
+        return range(first, last)
+
+
+def test_scores_are_the_loss_changes_whatever_the_batches_have_in_common() -> None:
+    prices = torch.randn(25, 7, generator=torch.Generator().manual_seed(1)).double()
+    model = KnownLoss(prices)
+    batches = iter([{"image": torch.full((1, 3, 2, 2), value)} for value in (0.0, 100.0)])
+    logits = score_swaps(PlainRun(), model, model, SPACE, SEED_PATH, batches, "swaps")  # type: ignore[arg-type]
+    for layer, row in enumerate(logits):
+        for candidate, logit in enumerate(row):
+            change = prices[layer, candidate] - prices[layer, SEED_PATH[layer]]
+            assert logit == pytest.approx(float(-change / TEMPERATURE), abs=1e-3)
+
+
+def test_repeatability_is_one_for_equal_and_minus_one_for_reversed_preferences() -> None:
+    rows = [[0.1, 0.5, 0.2], [3.0, 2.0, 1.5]]
+    reversed_rows = [[-v for v in row] for row in rows]
+    assert repeatability([rows, rows]) == pytest.approx(1)
+    assert repeatability([rows, reversed_rows]) == pytest.approx(-1)
+    assert repeatability([rows]) is None
+
+
+def test_repeatability_does_not_see_what_all_candidates_of_a_layer_share() -> None:
+    rows = [[0.1, 0.5, 0.2], [0.3, 0.2, 0.16]]
+    shifted = [[v + 10 for v in rows[0]], rows[1]]
+    assert repeatability([rows, shifted]) == pytest.approx(1)
