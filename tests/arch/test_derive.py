@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -16,7 +17,7 @@ Scores = list[list[float]]
 Costs = list[list[int]]
 
 
-def total(rows: Scores | Costs, path: tuple[int, ...]) -> float:
+def total(rows: Sequence[Sequence[float]], path: tuple[int, ...]) -> float:
     return math.fsum(row[c] for row, c in zip(rows, path, strict=True))
 
 

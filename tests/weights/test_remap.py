@@ -52,8 +52,8 @@ def test_layers_that_the_seed_lacks_start_from_its_last_one() -> None:
         Copy("stem", "stem"),
         Copy("stages.0.0", "stages.0.0"),
         Copy("stages.0.1", "stages.0.1"),
-        Copy("stages.0.2", "stages.0.1"),
-        Copy("stages.0.3", "stages.0.1"),
+        Copy("stages.0.2", "stages.0.1", added=True),
+        Copy("stages.0.3", "stages.0.1", added=True),
     )
 
 
@@ -69,8 +69,8 @@ def test_every_candidate_of_a_layer_starts_from_the_same_seed_layer_and_the_iden
         Copy("stem", "stem"),
         Copy("stages.0.0.k3_e3", "stages.0.0"),
         Copy("stages.0.0.k5_e3", "stages.0.0"),
-        Copy("stages.0.1.k3_e3", "stages.0.0"),
-        Copy("stages.0.1.k5_e3", "stages.0.0"),
+        Copy("stages.0.1.k3_e3", "stages.0.0", added=True),
+        Copy("stages.0.1.k5_e3", "stages.0.0", added=True),
     )
 
 
@@ -197,7 +197,7 @@ def test_a_narrower_layer_computes_what_its_kept_channels_contribute(strategy: s
         "std": expand_weight.var(1),
         "l1": expand_weight.norm(p=1, dim=1),
     }[strategy]
-    seed.get_submodule("stages.0.0.project.conv").weight.data[:, reference.argsort(descending=True)[24:]] = 0
+    seed.get_parameter("stages.0.0.project.conv.weight").data[:, reference.argsort(descending=True)[24:]] = 0
     x = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(target(x)[0], seed(x)[0], rtol=1e-5, atol=1e-5)
 
@@ -208,6 +208,8 @@ def test_an_unknown_strategy_is_an_error_with_the_known_ones() -> None:
         remap(arch, {}, arch, {}, width="l2")
     with pytest.raises(UserError, match=r"unknown kernel strategy 'center'; did you mean 'centre'"):
         remap(arch, {}, arch, {}, kernel="center")
+    with pytest.raises(UserError, match=r"unknown depth strategy 'zero'.*copy, identity"):
+        remap(arch, {}, arch, {}, depth="zero")
 
 
 # Functions that are kept, on real weights.
@@ -254,6 +256,38 @@ def test_growing_every_layer_keeps_the_features_of_the_seed(shared: Path, file: 
     x = torch.randn(1, 3, 96, 96)
     torch.testing.assert_close(grown(x)[0], backbone(x)[0], rtol=1e-5, atol=1e-5)
     assert report.unused == tuple(name for name in seed.weights if name.startswith("last."))
+
+
+def deeper(arch: Arch) -> Arch:
+    """Two more layers in every searched stage, wider and with larger kernels."""
+    stages = [Stage(s.channels, s.stride, (*s.layers, MBConv(5, 9), MBConv(7, 3))) for s in arch.stages[1:]]
+    return Arch(arch.stem, (arch.stages[0], *stages), arch.last)
+
+
+def test_a_deeper_network_starts_as_the_seed_when_its_added_layers_start_as_identities(shared: Path) -> None:
+    seed = seed_at(shared, SEEDS[0])
+    backbone, deep = Backbone(seed.arch).eval(), Backbone(deeper(seed.arch)).eval()
+    backbone.load_state_dict({n: t for n, t in seed.weights.items() if not n.startswith("last.")})
+    weights, report = remap(seed.arch, seed.weights, deep.arch, deep.state_dict(), depth="identity")
+    deep.load_state_dict(weights)
+    x = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(deep(x)[0], backbone(x)[0], rtol=1e-5, atol=1e-5)
+    deep(x)[0].sin().sum().backward()
+    scale = deep.get_parameter("stages.1.2.project.norm.weight")
+    assert not scale.any()
+    assert scale.grad is not None
+    assert scale.grad.any(), "and it learns from there"
+    assert {e.action for e in report.entries if e.target == "stages.1.2.project.norm.weight"} == {"zero-filled"}
+
+
+def test_the_papers_depth_rule_copies_the_last_layer_whole(shared: Path) -> None:
+    seed = seed_at(shared, SEEDS[0])
+    twice = Stage(seed.arch.stages[1].channels, 2, (MBConv(3, 6),) * 3)
+    arch = Arch(seed.arch.stem, (seed.arch.stages[0], twice, *seed.arch.stages[2:]), seed.arch.last)
+    weights, _ = remap(seed.arch, seed.weights, arch, Backbone(arch).state_dict())
+    for name, tensor in weights.items():
+        if name.startswith("stages.1.2."):
+            assert torch.equal(tensor, seed.weights[name.replace("stages.1.2.", "stages.1.1.")])
 
 
 def test_wider_stages_keep_the_features_and_add_zero_channels(shared: Path) -> None:
@@ -306,7 +340,7 @@ def test_new_channels_still_learn(width: float) -> None:
     optimizer = torch.optim.SGD(target.parameters(), lr=1e-3)
     for _ in range(2):
         optimizer.zero_grad()
-        sum(y.sin().sum() for y in target(x)).backward()  # type: ignore[union-attr]
+        target(x)[0].sin().sum().backward()
         optimizer.step()
     learned = 0
     for name, parameter in target.named_parameters():

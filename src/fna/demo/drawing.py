@@ -77,7 +77,8 @@ def surfaces(rng: np.random.Generator, base: Floats, size: HW) -> Floats:
     height = rng.uniform(0, 0.06, (count, 1, 1)).astype(np.float32)
     along = (np.cos(towards) * rows + np.sin(towards) * columns) * (2 * np.pi / period)
     light = slope[:, 0] * (rows / size[0] - 0.5) + slope[:, 1] * (columns / size[1] - 0.5)
-    return base[:, None, None, :] + (light + height * np.sin(along + phase))[..., None]
+    shade = light + height * np.sin(along + phase)
+    return (base[:, None, None, :] + shade[..., None]).astype(np.float32, copy=False)
 
 
 def expose(rng: np.random.Generator, pictures: Floats) -> NDArray[np.uint8]:

@@ -40,10 +40,14 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Accuracies in 0 to 1: `train` over the last 20 batches as they were trained on, `val` over new pictures."""
+    """Accuracies in 0 to 1: `train` over the last 20 batches as they were trained on, `val` over new pictures.
+
+    `chance` is the accuracy of guessing.
+    """
 
     train: float
     val: float
+    chance: float = 1 / len(SHAPES)
 
 
 def draw_pictures(rng: np.random.Generator, count: int, size: HW) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,8 @@ SPLITS = ("train", "val")
 def draw_scenes(folder: str | Path, random_seed: int, train: int = 240, val: int = 60, size: HW = (128, 160)) -> None:
     """Write scenes as images/SPLIT/*.png, masks/SPLIT/*.png (palette PNG of class indices) and classes.txt.
 
-    Shapes of all classes have any saturated colour, so that only their outline tells them apart; they hide each other. A scene is a function of (random_seed, split, number) and `size` (height, width in pixels).
+    Shapes of all classes have any saturated colour, so that only their outline tells them apart, and hide each other.
+    A scene is a function of (random_seed, split, number) and `size` (height, width in pixels).
     """
     folder = Path(folder)
     for split, count in zip(SPLITS, (train, val), strict=True):

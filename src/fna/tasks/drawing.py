@@ -13,9 +13,9 @@ from fna.data.samples import IGNORE, Colour
 
 LEVELS = 12
 """Values of red, green and blue from which colours are picked: 1728 candidates for at most 255 classes."""
-LIGHTNESS = (30.0, 90.0)
+LIGHTNESS = (40.0, 90.0)
 """CIELAB lightness of the candidates: neither shadow nor glare, so that the image stays visible under the mask."""
-SMALLEST_CHROMA = 25.0
+SMALLEST_CHROMA = 35.0
 """CIELAB chroma of the candidates: greys would be taken for the photo itself."""
 OPACITY = 0.55
 SMALLEST_FONT = 12
