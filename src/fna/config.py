@@ -2,7 +2,7 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -15,6 +15,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    model_validator,
 )
 
 from fna.arch.arch import parse_imgsz
@@ -186,6 +187,12 @@ class Config(Section):
     threads: NonNegativeInt = Field(0, description="CPU threads of torch, 0 for its own choice")
     workers: NonNegativeInt = Field(0, description="processes that read images, 0 for none")
     checkpoint_minutes: PositiveFloat = Field(2.0, description="save the state at least this often")
+
+    @model_validator(mode="after")
+    def _plain_norms_cannot_be_silenced(self) -> Self:
+        if self.remap.depth == "identity" and self.search.norm == "plain":
+            raise ValueError("remap.depth 'identity' silences a norm's scale, which search.norm 'plain' does not have")
+        return self
 
 
 def recipe_names() -> list[str]:

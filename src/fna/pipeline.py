@@ -51,8 +51,9 @@ class Job:
 
 
 def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: str | None = None) -> Job:
-    """Check seed and data, then make the run folder; nothing is written when either is wrong."""
+    """Check seed, architecture and data, then make the run folder; nothing is written when one is wrong."""
     seed = load_seed(config)
+    wanted_arch(arch, seed)
     opened = open_data(data)
     task = TASKS[config.task](config, opened, seed.mean, seed.std)
     run = Run.create(out, config)
@@ -158,10 +159,14 @@ def do_search(job: Job, arch: str | None) -> None:
     run_search(job)
 
 
+def wanted_arch(text: str | None, seed: Seed) -> Arch:
+    """The architecture to train: `seed` (or nothing), a file, a run folder or a zoo name."""
+    return seed.arch if text in (None, "seed") else zoo.find_arch(text)
+
+
 def do_train(job: Job, arch: str | None) -> None:
     """Fine-tune one architecture: a file, a zoo name, or `seed`."""
-    wanted = job.seed.arch if arch in (None, "seed") else zoo.find_arch(arch)
-    run_train(job, wanted, "train")
+    run_train(job, wanted_arch(arch, job.seed), "train")
 
 
 STAGES: dict[str, Callable[[Job, str | None], None]] = {"adapt": do_adapt, "search": do_search, "train": do_train}

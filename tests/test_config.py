@@ -1,0 +1,49 @@
+"""The configuration refuses what it does not know, and says what was meant."""
+
+import pytest
+
+from fna.config import Config, from_data, parse_madds
+from fna.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"bugdet": "1G"}, "unknown key 'bugdet'; did you mean 'budget'"),
+        ({"search": {"epoch": 3}}, "did you mean 'search.epochs'"),
+        ({"adapt": {"augment": {"crops": 3}}}, "did you mean 'adapt.augment.crop'"),
+        ({"adapt": {"steps": 0}}, "adapt.steps is 0"),
+        ({"imgsz": "axb"}, "image size 'axb' is not HxW"),
+        ({"head": "unet"}, "head is 'unet'"),
+        ({"remap": {"depth": "identity"}, "search": {"norm": "plain"}}, "remap.depth"),
+        ([1], "a mapping of keys was expected"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_with_the_key_named(data: object, message: str) -> None:
+    with pytest.raises(UserError, match="(?s)" + message.replace(".", r"\.")):
+        from_data(data)
+
+
+def test_sizes_and_budgets_are_written_as_people_write_them() -> None:
+    config = from_data({"imgsz": "360x480", "budget": "0.5G,600M", "adapt": {"augment": {"crop": 320}}})
+    assert config.imgsz == (360, 480)
+    assert config.budget == ("0.5G", "600M")
+    assert config.adapt.augment.crop == (320, 320)
+
+
+@pytest.mark.parametrize(
+    ("text", "madds"), [("0.24G", 240_000_000), ("240M", 240_000_000), ("1.5b", 1_500_000_000), ("7", 7)]
+)
+def test_budgets_are_multiply_adds(text: str, madds: int) -> None:
+    assert parse_madds(text) == madds
+
+
+@pytest.mark.parametrize("text", ["", "G", "1T", "-3M", "0", "nan"])
+def test_a_budget_that_is_no_positive_number_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="budget"):
+        parse_madds(text)
+
+
+def test_a_configuration_cannot_be_changed_after_it_was_read() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Config().seed = 3
