@@ -165,6 +165,11 @@ def test_images_of_a_batch_that_are_swapped_are_noticed() -> None:
     assert not compare(network, lambda batch: network(batch.flip(0)), images)["agrees"]
 
 
+def test_a_nan_is_the_largest_difference_and_not_none() -> None:
+    network = trained(info())
+    assert compare(network, lambda batch: network(batch) * torch.nan, [torch.randn(3, 48, 64)])["max_difference"] > 1e38
+
+
 def test_what_cannot_be_exported_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(tmp_path / "run", "/nowhere")
     with pytest.raises(UserError, match=r"unknown format 'onx'; did you mean 'onnx'\? Allowed: onnx, pt2, safetensors"):

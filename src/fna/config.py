@@ -72,6 +72,7 @@ class Augment(Section):
     scales: tuple[PositiveFloat, ...] = Field((0.75, 1.0, 1.25), description="one of these factors at random")
     crop: ImageSize = Field((320, 320), description="random crop HxW in pixels, padded where the image is smaller")
     flip: bool = Field(True, description="mirror left-right at random")
+    jitter: float = Field(0.0, ge=0, lt=1, description="random change of colour channels and contrast by this share")
 
 
 class Search(Section):
@@ -109,7 +110,10 @@ class Search(Section):
     momentum: NonNegativeFloat = 0.9
     weight_decay: NonNegativeFloat = 5e-4
     clip: NonNegativeFloat = Field(0.0, description="gradient norm limit, 0 for none")
-    replicas: PositiveInt = Field(2, description="independent searches, averaged; their rank correlation is reported")
+    replicas: PositiveInt = Field(2, description="independent searches; their rank correlation is reported")
+    combine: Literal["mean", "worst"] = Field(
+        "worst", description="score over replicas: their mean, or the worst, so that only what all favour is chosen"
+    )
     swap_batches: PositiveInt = Field(8, description="held-out batches on which each candidate is scored (swaps)")
     alpha_lr: PositiveFloat = 1e-3
     alpha_betas: tuple[float, float] = Field((0.5, 0.999), description="Adam betas of the alphas")

@@ -97,8 +97,8 @@ def compare(network: nn.Module, runner: Runner, images: Sequence[Tensor]) -> dic
         ours, theirs = network(batch), runner(batch)
         if ours.shape != theirs.shape:
             raise RuntimeError(f"the exported file gives {tuple(theirs.shape)}, PyTorch {tuple(ours.shape)}")
-        # max() of Python drops a nan; as infinity it counts
-        difference = max(difference, (ours - theirs).abs().nan_to_num(nan=float("inf")).max().item())
+        # A nan counts as the largest number: max() may drop it, and JSON has neither nan nor infinity.
+        difference = max(difference, (ours - theirs).abs().nan_to_num(nan=torch.finfo(ours.dtype).max).max().item())
         largest = max(largest, ours.abs().max().item())
         same = ours.argmax(1) == theirs.argmax(1)
         equal, pixels = equal + int(same.sum()), pixels + same.numel()

@@ -8,7 +8,8 @@ neither weight decay nor momentum, as current torch has it (in the authors' PyTo
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -29,6 +30,9 @@ from fna.weights.seeds import Seed
 
 Rows = list[list[float]]
 
+COMBINE: dict[str, Callable[[Sequence[float]], float]] = {"mean": fmean, "worst": min}
+"""How replicas become one: their mean, or a candidate's worst score, so that only what all of them favour is chosen."""
+
 
 def make_space(seed: Seed, how: Search) -> Space:
     """The configured space around the seed."""
@@ -38,8 +42,9 @@ def make_space(seed: Seed, how: Search) -> Space:
 def search(run: Run, task: Task, seed: Seed) -> dict[str, Any]:
     """Search, and return (and write to search/result.json) the logits of every candidate.
 
-    Keys: `layers` (name and candidates), `logits` (mean over replicas; their softmax are the probabilities), `replicas`
-    (logits of each), `repeatability` (rank correlation between replicas, within layers), `madds` of each candidate.
+    Keys: `layers` (name and candidates), `logits` (of all replicas together, by `combine`; their softmax are the
+    probabilities), `replicas` (logits of each), `repeatability` (rank correlation between replicas, within layers),
+    `madds` of each candidate.
     """
     done = run.read_json("search/result.json")
     if done is not None:
@@ -47,7 +52,8 @@ def search(run: Run, task: Task, seed: Seed) -> dict[str, Any]:
     how, space = run.config.search, make_space(seed, run.config.search)
     costs = candidate_madds(space, task.imgsz, run.config.output_stride)
     replicas = [search_once(run, task, seed, space, replica, costs) for replica in range(how.replicas)]
-    logits = [[sum(values) / len(values) for values in zip(*rows, strict=True)] for rows in zip(*replicas, strict=True)]
+    combine = COMBINE[how.combine]
+    logits = [[combine(values) for values in zip(*rows, strict=True)] for rows in zip(*replicas, strict=True)]
     result = {
         "method": how.method,
         "layers": [{"name": name, "candidates": [str(op) for op in ops]} for name, ops in space.searched],

@@ -227,3 +227,29 @@ def test_the_training_images_are_shared_out_between_weights_and_alphas(shared: P
     for fraction in (0.0, 1.0, 0.001):
         with pytest.raises(UserError, match="neither part may be empty"):
             split(samples, fraction, seed=0)
+
+
+def test_light_scales_each_channel_and_the_contrast_around_middle_grey() -> None:
+    dataset = SegmentationDataset(
+        [Sample("a", Path("a.png"), Path("a.png"))], mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.5)
+    )
+    image = torch.tensor([51, 102, 204], dtype=torch.uint8).view(3, 1, 1)  # 0.2, 0.4, 0.8
+    colours = [((value * factor - 0.5) * 1.1 + 0.5) for value, factor in ((0.2, 0.9), (0.4, 1.2), (0.8, 1.0))]
+    expected = [(c - m) / s for c, m, s in zip(colours, (0.4, 0.5, 0.6), (0.2, 0.25, 0.5), strict=True)]
+    assert dataset.normalise(image, (0.9, 1.2, 1.0, 1.1)).flatten().tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_jitter_leaves_the_mask_and_the_place_of_the_crop_alone(shared: Path) -> None:
+    samples = open_data(shared / "data/camvid").splits["train"][:3]
+    plain, lit = (
+        SegmentationDataset(samples, (0.5,) * 3, (0.5,) * 3, augment=Augment((0.75, 1.0), (64, 64), True, jitter))
+        for jitter in (0.0, 0.4)
+    )
+    assert torch.equal(plain[5]["mask"], lit[5]["mask"])
+    assert not torch.equal(plain[5]["image"], lit[5]["image"])
+
+
+@pytest.mark.parametrize("jitter", [-0.1, 1.0])
+def test_jitter_out_of_range_is_refused(jitter: float) -> None:
+    with pytest.raises(UserError, match="jitter"):
+        Augment(crop=(8, 8), jitter=jitter)

@@ -22,11 +22,16 @@ GIBIBYTE = 1 << 30
 
 @dataclass(frozen=True)
 class Augment:
-    """Random scale (one of `scales`, equally likely), crop to (height, width), flip left-right with probability 1/2."""
+    """Random scale (one of `scales`, equally likely), crop to (height, width), flip left-right with probability 1/2.
+
+    `jitter` j changes the light: each colour channel is multiplied by its own factor and the whole image's contrast
+    around middle grey by another, all uniform in 1 - j to 1 + j.
+    """
 
     scales: tuple[float, ...] = (1.0,)
     crop: tuple[int, int] | None = None
     flip: bool = True
+    jitter: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.scales or min(self.scales) <= 0:
@@ -35,6 +40,8 @@ class Augment:
             raise UserError(
                 f"augment.scales is {self.scales} without a crop, so images of a batch would differ in size. Set crop."
             )
+        if not 0 <= self.jitter < 1:
+            raise UserError(f"augment.jitter is {self.jitter}, expected 0 (none) to below 1.")
         if self.crop is not None and min(self.crop) < 1:
             raise UserError(f"augment.crop is {self.crop}, expected height and width in pixels.")
 
@@ -78,6 +85,7 @@ class SegmentationDataset(Dataset[Entry]):
         # (x / 255 - mean) / std as one multiplication and one addition
         self._gain = (1 / (255 * torch.tensor(std, dtype=torch.float32))).view(3, 1, 1)
         self._shift = (-torch.tensor(mean) / torch.tensor(std)).to(torch.float32).view(3, 1, 1)
+        self._grey = (0.5 / torch.tensor(std)).to(torch.float32).view(3, 1, 1)
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
         self._cached_bytes = 0
         self._order: tuple[int, np.ndarray] | None = None
@@ -112,9 +120,16 @@ class SegmentationDataset(Dataset[Entry]):
             self._cached_bytes += size
         return pair
 
-    def normalise(self, image: Tensor) -> Tensor:
-        """uint8 (3, H, W) to float32 with the mean and standard deviation of the seed network's training."""
-        return image.contiguous().to(torch.float32).mul_(self._gain).add_(self._shift)
+    def normalise(self, image: Tensor, light: Sequence[float] = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+        """uint8 (3, H, W) to float32 with the mean and standard deviation of the seed network's training.
+
+        `light` multiplies each colour channel, and the contrast around middle grey; it costs nothing, being part of the
+        same multiplication and addition.
+        """
+        *colour, contrast = light
+        gain = self._gain * (contrast * torch.tensor(colour).view(3, 1, 1))
+        shift = self._shift + self._grey * (1 - contrast)
+        return image.contiguous().to(torch.float32).mul_(gain).add_(shift)
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_cache": {}, "_cached_bytes": 0}  # worker processes fill their own
@@ -131,8 +146,8 @@ class SegmentationDataset(Dataset[Entry]):
         return image[None].contiguous(memory_format=torch.channels_last)[0], mask
 
     def _augmented(self, image: Tensor, mask: Tensor, augment: Augment, position: int) -> tuple[Tensor, Tensor]:
-        # Four numbers whatever is switched on, so that one setting does not change what another one draws.
-        scale, down, right, flip = np.random.default_rng((self.seed, AUGMENT, position)).random(4).tolist()
+        # The same numbers whatever is switched on, so that one setting does not change what another one draws.
+        scale, down, right, flip, *light = np.random.default_rng((self.seed, AUGMENT, position)).random(8).tolist()
         factor = augment.scales[int(scale * len(augment.scales))]
         if factor != 1:
             height, width = (max(1, round(side * factor)) for side in mask.shape)
@@ -142,7 +157,8 @@ class SegmentationDataset(Dataset[Entry]):
         image, mask = image[:, rows.source, cols.source], mask[rows.source, cols.source]
         # Outside of the image: 0 after normalising, which is the mean colour, and 255 in the mask.
         padding = [cols.before, rows.before, cols.after, rows.after]
-        padded = transforms.pad(self.normalise(image), padding, fill=0.0)
+        factors = [1 + augment.jitter * (2 * draw - 1) for draw in light]
+        padded = transforms.pad(self.normalise(image, factors), padding, fill=0.0)
         labels = transforms.pad(mask[None], padding, fill=IGNORE)[0].long()
         return (padded.flip(-1), labels.flip(-1)) if augment.flip and flip < 0.5 else (padded, labels)
 

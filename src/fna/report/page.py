@@ -46,7 +46,7 @@ def draw(run: RunFiles) -> dict[str, Any]:
 def draw_candidates(search: Mapping[str, Any]) -> Any:
     """What the search thinks of each candidate: probabilities of alphas, logits of paired scores (the seed's is 0)."""
     layers = [(layer["name"], layer["candidates"]) for layer in search["layers"]]
-    logits = {"mean": search["logits"]}
+    logits = {"together": search["logits"]}
     if len(search["replicas"]) > 1:
         logits |= {f"search {r + 1}": rows for r, rows in enumerate(search["replicas"])}
     signed = search["method"] != "alphas"

@@ -89,7 +89,7 @@ class Segmentation:
             self.mean,
             self.std,
             self.data.label_mapping,
-            dataset.Augment(augment.scales, augment.crop, augment.flip),
+            dataset.Augment(augment.scales, augment.crop, augment.flip, augment.jitter),
             augment.resize or self.config.imgsz,
             self.config.seed + 1000 * replica,
         )
