@@ -7,7 +7,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 # Names the Python it was made with, so another PYTHON makes a new .venv. Inside .venv, so the two cannot disagree.
 STAMP := .venv/.set-up-$(VERSION)
 
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | \
@@ -25,9 +25,6 @@ check: $(STAMP) ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-
-bench: $(STAMP) ## all benchmarks
-	@set -e; for script in benchmarks/*.py; do echo "$(BIN)/python $$script"; $(BIN)/python "$$script"; done
 
 lock: $(STAMP) ## bring requirements.lock in line with pyproject.toml (newest of everything: LOCK_FLAGS=--upgrade)
 	$(BIN)/uv pip compile pyproject.toml --extra export --extra dev --universal --python-version 3.11 --generate-hashes \

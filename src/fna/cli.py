@@ -195,10 +195,12 @@ def predict(words: list[str]) -> int:
     parser.add_argument("run", help="run folder or safetensors file")
     parser.add_argument("images", nargs="+", help="image files or folders")
     parser.add_argument("--out", required=True, help="folder for the results")
+    parser.add_argument("--stage", default="train", help="train, seed, or train-BUDGET")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     args = parser.parse_args(words)
     from fna.predict import predict as predict_images
 
-    written = predict_images(args.run, [Path(image) for image in args.images], Path(args.out))
+    written = predict_images(args.run, [Path(image) for image in args.images], Path(args.out), args.device, args.stage)
     print(f"{len(written)} image(s) -> {args.out}")
     return 0
 
@@ -209,10 +211,11 @@ def export(words: list[str]) -> int:
     parser.add_argument("run", help="run folder or safetensors file")
     parser.add_argument("--format", default="onnx", help="onnx, safetensors or pt2")
     parser.add_argument("--out", help="file to write; default RUN/export/model.FORMAT")
+    parser.add_argument("--stage", default="train", help="train, seed, or train-BUDGET")
     args = parser.parse_args(words)
     from fna.export import export as export_network
 
-    print(export_network(args.run, args.format, args.out))
+    print(export_network(args.run, args.format, args.out, stage=args.stage))
     return 0
 
 
@@ -321,6 +324,12 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("fna: stopped", file=sys.stderr)
         return 130
+    except Exception as error:
+        if debug:
+            raise
+        text = " ".join(str(error).split())
+        print(f"fna: failed: {type(error).__name__}: {text} (--debug shows where)", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

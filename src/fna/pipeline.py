@@ -57,7 +57,7 @@ def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: st
     opened = open_data(data)
     task = TASKS[config.task](config, opened, seed.mean, seed.std)
     run = Run.create(out, config)
-    write_json(run.folder / "run.json", {"verb": verb, "data": str(data), "arch": arch})
+    write_json(run.folder / "run.json", {"verb": verb, "data": str(Path(data).resolve()), "arch": arch})
     job = Job(run, seed, task)
     describe(job)
     return job
