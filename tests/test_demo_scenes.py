@@ -1,5 +1,6 @@
 """Drawn scenes are an ordinary data folder in which a class is known by its shape."""
 
+import colorsys
 from pathlib import Path
 
 import numpy as np
@@ -76,10 +77,8 @@ def test_a_shape_covers_the_area_of_geometry(name: str, angle: float) -> None:
     assert SHAPES[name](x, y).sum() / (60 * 90) == pytest.approx(AREAS[name], rel=0.03)
 
 
-def test_vivid_colours_are_what_the_standard_library_calls_saturated() -> None:
-    import colorsys
-
-    for colour in vivid(np.random.default_rng(0), 50):
-        _, saturation, value = colorsys.rgb_to_hsv(*colour)
-        assert saturation > 0.59
-        assert 0.5 <= value <= 1
+def test_vivid_colours_are_what_the_standard_library_calls_saturated_and_go_round_the_circle() -> None:
+    colours = [colorsys.rgb_to_hsv(*colour) for colour in vivid(np.random.default_rng(0), 50)]
+    assert min(saturation for _, saturation, _ in colours) > 0.59
+    assert all(0.5 <= value <= 1 for _, _, value in colours)
+    assert np.diff(sorted(hue for hue, _, _ in colours)).max() < 0.1

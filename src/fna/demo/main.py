@@ -31,17 +31,19 @@ def final_table(rows: Sequence[Row]) -> str:
     return table(header, ((r.name, percent(r.score), giga(r.madds), mega(r.params), seconds(r.seconds)) for r in rows))
 
 
-def demo(out: str | Path = "runs/demo", random_seed: int = 0, **changes: Any) -> Path:
+def demo(
+    out: str | Path = "runs/demo", random_seed: int = 0, pretraining: Pretraining | None = None, **changes: Any
+) -> Path:
     """Draw scenes, pretrain a seed on naming shapes, adapt it to the scenes, and compare; returns the new folder.
 
     OUT (or OUT-2 and so on where it is not empty) gets scenes/, seed.safetensors, the run folders adapted/ and random/,
     and report.md. `changes` are keys of the configuration that differ from the recipe `demo`.
     """
     start, folder = time.monotonic(), _new_folder(Path(out))
-    scenes, weights, how = folder / "scenes", folder / "seed.safetensors", Pretraining()
+    scenes, weights, how = folder / "scenes", folder / "seed.safetensors", pretraining or Pretraining()
     print(f"demo in {folder}\ndrawing scenes", flush=True)
     draw_scenes(scenes, random_seed)
-    print("pretraining a seed to name shapes, about 45 s on 2 cores", flush=True)
+    print("pretraining a seed to name shapes, about a minute", flush=True)
     accuracy = pretrain_seed(weights, random_seed, how)
     print(f"  accuracy {percent(accuracy.val)} % on new pictures (chance {percent(accuracy.chance)} %)", flush=True)
     common: dict[str, Any] = {"recipe": "demo", "seed": random_seed, "mean": MEAN, "std": STD, **changes}

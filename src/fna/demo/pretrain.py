@@ -27,7 +27,7 @@ TRAIN, VAL = 0, 1  # the two random streams of a seed
 
 @dataclass(frozen=True)
 class Pretraining:
-    """How the seed is trained; the defaults take about 45 seconds on two cores."""
+    """How the seed is trained; the defaults take 62 seconds of one core and reach 0.95 (chance 0.14)."""
 
     width: float = 0.35
     size: HW = (48, 48)
