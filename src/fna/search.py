@@ -9,10 +9,13 @@ neither weight decay nor momentum, as current torch has it (in the authors' PyTo
 import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
 from fna.adapt import stream
 from fna.arch.cost import candidate_madds
@@ -24,7 +27,7 @@ from fna.nn.supernet import SuperNet
 from fna.run import MetricsLog, Run, write_json
 from fna.schedules import cosine, set_lr
 from fna.swaps import score_swaps
-from fna.tasks.task import Task
+from fna.tasks.task import Batch, Task
 from fna.weights.remap import remap, sort_channels
 from fna.weights.seeds import Seed
 
@@ -72,71 +75,40 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
     finished = run.read_json(f"{folder}/logits.json")
     if finished is not None:
         return finished
-    weight_samples, alpha_samples = task.splits(replica)
-    weight_data, alpha_data = (
-        task.training(how.augment, weight_samples, replica),
-        task.training(how.augment, alpha_samples, replica),
-    )
-    epoch_steps = max(1, len(weight_samples) // how.batch)
-    total, alpha_start, warm = (round(n * epoch_steps) for n in (how.epochs, how.alpha_epoch, how.warmup_epochs))
-    if how.method == "swaps":
-        alpha_start = total
-
     network = super_network(config, task, seed, space, replica)
-    supernet = network.backbone
+    supernet, seed_path = network.backbone, space.path_of(seed.arch)
     assert isinstance(supernet, SuperNet)
-    weights = torch.optim.SGD(
-        [*supernet.weights(), *network.head.parameters()], how.lr, how.momentum, weight_decay=how.weight_decay
-    )
-    alphas = torch.optim.Adam(supernet.alphas, how.alpha_lr, how.alpha_betas, weight_decay=how.alpha_weight_decay)
-    model, weights, alphas = run.fabric.setup(network, weights, alphas)
-    state = run.load_state(f"{folder}/last.ckpt")
-    first = 0
-    if state is not None:
-        first = state["step"]
-        network.load_state_dict(state["network"])
-        weights.load_state_dict(state["weights"])
-        alphas.load_state_dict(state["alphas"])
+    model, weights, alphas = run.fabric.setup(network, *optimizers(network, supernet, how))
+    weight_samples, alpha_samples = task.splits(replica)
+    weight_data, alpha_data = (task.training(how.augment, part, replica) for part in (weight_samples, alpha_samples))
+    times = Times.of(how, len(weight_samples))
+    parts = {"network": network, "weights": weights, "alphas": alphas}
+    first = restore(run, f"{folder}/last.ckpt", parts)
     log = MetricsLog(run.folder / folder / "metrics.csv", first)
     alpha_log = MetricsLog(run.folder / folder / "alphas.csv", first)
 
     def save(step: int) -> None:
-        states = {"network": network.state_dict(), "weights": weights.state_dict(), "alphas": alphas.state_dict()}
+        states = {name: part.state_dict() for name, part in parts.items()}
         run.save_state(f"{folder}/last.ckpt", states | {"step": step})
 
     model.train()
-    seed_path = space.path_of(seed.arch)
-    billions = [torch.tensor(row, device=run.device) / 1e9 for row in costs]
-    weight_batches = stream(run, weight_data, how.batch, first, total)
-    alpha_batches = stream(run, alpha_data, how.batch, max(first, alpha_start), total)
-    for step in run.steps(f"search {replica + 1}/{how.replicas}", first, total, save):
+    weight_batches = stream(run, weight_data, how.batch, first, times.total)
+    alpha_batches = stream(run, alpha_data, how.batch, max(first, times.alpha_start), times.total)
+    for step in run.steps(f"search {replica + 1}/{how.replicas}", first, times.total, save):
         # 1. Alphas, when the weights have been trained enough: all candidates at once, on images the weights never see.
-        if step >= alpha_start:
+        learning = step >= times.alpha_start
+        if learning:
             batch = to_device(run, next(alpha_batches))
-            probabilities = supernet.probabilities()
-            task_loss = torch.stack(list(task.losses(model(batch["image"]), batch).values())).sum()
-            cost = torch.stack([c @ p for c, p in zip(billions, probabilities, strict=True)]).sum()
-            loss = task_loss + how.cost_weight * torch.log(how.cost_scale * cost) / math.log(how.cost_base)
-            run.fabric.backward(loss, inputs=list(supernet.alphas))
-            if how.alpha_clip:
-                torch.nn.utils.clip_grad_norm_(list(supernet.alphas), how.alpha_clip)
-            alphas.step()
-            alphas.zero_grad()
-            log.add(step, alpha_loss=task_loss.item(), expected_gmadds=float(cost))
+            log.add(step, **alpha_step(run, task, model, supernet, alphas, batch, costs))
 
         # 2. Weights: one path, so that a step costs one network and not seven.
         batch = to_device(run, next(weight_batches))
-        set_lr(weights, cosine(step, total, how.lr, how.lr_end, warm, how.lr_start))
-        path = sample_path(space, seed_path, supernet, how, (config.seed, replica, step), step >= alpha_start)
-        loss = torch.stack(list(task.losses(model(batch["image"], path), batch).values())).sum()
-        weights.zero_grad()
-        run.fabric.backward(loss)
-        if how.clip:
-            run.fabric.clip_gradients(model, weights, max_norm=how.clip)
-        weights.step()
+        path = sample_path(space, seed_path, supernet, how, (config.seed, replica, step), learning)
+        set_lr(weights, cosine(step, times.total, how.lr, how.lr_end, times.warmup, how.lr_start))
+        loss = weight_step(run, task, model, weights, batch, path)
         if step % 20 == 0:
-            log.add(step, loss=loss.item(), lr=weights.param_groups[0]["lr"])
-        if (step + 1) % epoch_steps == 0 and step >= alpha_start:
+            log.add(step, loss=loss, lr=weights.param_groups[0]["lr"])
+        if learning and (step + 1) % times.epoch == 0:
             alpha_log.add(step, **alpha_columns(space, supernet))
 
     if how.method == "swaps":
@@ -146,6 +118,71 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
         logits = [alpha.tolist() for alpha in supernet.alphas]
     write_json(run.folder / folder / "logits.json", logits)
     return logits
+
+
+def alpha_step(
+    run: Run, task: Task, model: nn.Module, supernet: SuperNet, alphas: Optimizer, batch: Batch, costs: list[list[int]]
+) -> dict[str, float]:
+    """One step of the alphas on the mixture: task loss + lambda * log_tau(gamma * expected cost) (paper 4.1)."""
+    how = run.config.search
+    task_loss = torch.stack(list(task.losses(model(batch["image"]), batch).values())).sum()
+    rows = zip(costs, supernet.probabilities(), strict=True)
+    gmadds = torch.stack([torch.tensor(row, device=p.device, dtype=p.dtype) @ p for row, p in rows]).sum() / 1e9
+    loss = task_loss + how.cost_weight * torch.log(how.cost_scale * gmadds) / math.log(how.cost_base)
+    # Only the alphas: the weights' gradients are neither needed nor computed.
+    run.fabric.backward(loss, inputs=list(supernet.alphas))
+    if how.alpha_clip:
+        torch.nn.utils.clip_grad_norm_(list(supernet.alphas), how.alpha_clip)
+    alphas.step()
+    alphas.zero_grad()
+    return {"alpha_loss": task_loss.item(), "expected_gmadds": gmadds.item()}
+
+
+def weight_step(run: Run, task: Task, model: nn.Module, weights: Optimizer, batch: Batch, path: Path) -> float:
+    """One step of the weights on one path; returns the loss."""
+    loss = torch.stack(list(task.losses(model(batch["image"], path), batch).values())).sum()
+    weights.zero_grad()
+    run.fabric.backward(loss)
+    if run.config.search.clip:
+        run.fabric.clip_gradients(model, weights, max_norm=run.config.search.clip)
+    weights.step()
+    return loss.item()
+
+
+@dataclass(frozen=True)
+class Times:
+    """Steps of an epoch, of the whole search, and at which warm-up ends and the alphas start."""
+
+    epoch: int
+    total: int
+    warmup: int
+    alpha_start: int
+
+    @staticmethod
+    def of(how: Search, images: int) -> "Times":
+        """From epochs over `images` images to steps; swaps have no alphas to learn."""
+        epoch = max(1, images // how.batch)
+        total, warmup, start = (round(n * epoch) for n in (how.epochs, how.warmup_epochs, how.alpha_epoch))
+        return Times(epoch, total, warmup, total if how.method == "swaps" else start)
+
+
+def optimizers(network: Network, supernet: SuperNet, how: Search) -> tuple[Optimizer, Optimizer]:
+    """SGD for the weights, Adam for the alphas (paper 4.1)."""
+    weights = [*supernet.weights(), *network.head.parameters()]
+    return (
+        torch.optim.SGD(weights, how.lr, how.momentum, weight_decay=how.weight_decay),
+        torch.optim.Adam(supernet.alphas, how.alpha_lr, how.alpha_betas, weight_decay=how.alpha_weight_decay),
+    )
+
+
+def restore(run: Run, name: str, parts: dict[str, Any]) -> int:
+    """Load a saved state into modules and optimizers; the step to go on with, 0 where nothing was saved."""
+    state = run.load_state(name)
+    if state is None:
+        return 0
+    for key, part in parts.items():
+        part.load_state_dict(state[key])
+    return int(state["step"])
 
 
 def super_network(config: Config, task: Task, seed: Seed, space: Space, replica: int) -> Network:
