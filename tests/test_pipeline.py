@@ -18,8 +18,8 @@ from fna import pipeline
 from fna.arch import zoo
 from fna.arch.arch import Arch
 from fna.config import Config, from_data
-from fna.errors import UserError
-from fna.run import Interrupted, read_metrics
+from fna.errors import Interrupted, UserError
+from fna.run import read_metrics
 from fna.tasks.segmentation import Segmentation
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fna import __version__
-from fna.errors import UserError, unknown
+from fna.errors import Interrupted, UserError, unknown
 
 
 class Parser(argparse.ArgumentParser):
@@ -140,7 +140,6 @@ def job(verb: str, description: str) -> Callable[[list[str]], int]:
         parser = _job_parser(verb, description)
         args = parser.parse_args(words).as_dict()
         from fna.config import from_data
-        from fna.run import Interrupted
 
         data, out, resume, arch = (args.pop(key, None) for key in ("data", "out", "resume", "arch"))
         args.pop("recipe", None)
@@ -163,11 +162,7 @@ def job(verb: str, description: str) -> Callable[[list[str]], int]:
                 )
         else:
             work = pipeline.start(verb, data, out, config, arch)
-        try:
-            pipeline.execute(verb, work, arch)
-        except Interrupted:
-            work.run.note(f"stopped; the state is saved. Go on with: fna {verb} --resume {work.run.folder}")
-            return 130
+        pipeline.execute(verb, work, arch)
         return 0
 
     return main
@@ -321,6 +316,9 @@ def main(words: Sequence[str] | None = None) -> int:
             raise
         print(f"fna: error: {error}", file=sys.stderr)
         return 2
+    except Interrupted as stop:
+        print(f"fna: {stop}", file=sys.stderr)
+        return 130
     except KeyboardInterrupt:
         print("fna: stopped", file=sys.stderr)
         return 130

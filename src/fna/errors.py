@@ -1,4 +1,4 @@
-"""The one exception type for what a user can cause."""
+"""The exceptions for what a user can cause."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -6,6 +6,10 @@ from difflib import get_close_matches
 
 class UserError(ValueError):
     """Something in the user's files or flags is wrong; the message says what came, what is allowed and what to do."""
+
+
+class Interrupted(Exception):
+    """The user pressed Ctrl-C; the state is saved, and the message says how to go on."""
 
 
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> UserError:

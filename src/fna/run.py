@@ -20,14 +20,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from fna import __version__
 from fna.config import Config, load_config, to_yaml
-from fna.errors import UserError
+from fna.errors import Interrupted, UserError
 
 PLAIN_SECONDS = 15.0
 """Where the output is not a terminal, progress is one line per so many seconds."""
-
-
-class Interrupted(Exception):
-    """The user pressed Ctrl-C; the state is saved."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -41,6 +37,16 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write JSON, whole or not at all."""
     write_text(path, json.dumps(data, indent=1) + "\n")
+
+
+def new_folder(out: str | Path) -> Path:
+    """Make `out`, or `out-2` and so on where it exists and is not empty; nothing is ever overwritten."""
+    folder, n = Path(out), 1
+    while folder.exists() and any(folder.iterdir()):
+        n += 1
+        folder = Path(f"{out}-{n}")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def environment() -> dict[str, Any]:
@@ -124,11 +130,7 @@ class Run:
     @classmethod
     def create(cls, out: str | Path, config: Config) -> "Run":
         """A new folder; where `out` exists and is not empty, `out-2` and so on. Never overwrites."""
-        folder, n = Path(out), 1
-        while folder.exists() and any(folder.iterdir()):
-            n += 1
-            folder = Path(f"{out}-{n}")
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = new_folder(out)
         run = cls(folder, config)
         write_text(folder / "config.yaml", to_yaml(config))
         write_json(folder / "env.json", environment())
@@ -216,7 +218,8 @@ class Run:
                         self._add_time()
                         saved = time.monotonic()
                     if self._stop:
-                        raise Interrupted
+                        verb = (self.read_json("run.json") or {}).get("verb", "adapt")
+                        raise Interrupted(f"stopped; the state is saved. Go on with: fna {verb} --resume {self.folder}")
         finally:
             signal.signal(signal.SIGINT, previous)
 

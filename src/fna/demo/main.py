@@ -11,7 +11,7 @@ from fna.demo.scenes import draw_scenes
 from fna.pipeline import adapt, train
 from fna.report.files import RunFiles, StageFiles
 from fna.report.text import giga, mega, percent, seconds, table
-from fna.run import write_text
+from fna.run import new_folder, write_text
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def demo(
     OUT (or OUT-2 and so on where it is not empty) gets scenes/, seed.safetensors, the run folders adapted/ and random/,
     and report.md. `changes` are keys of the configuration that differ from the recipe `demo`.
     """
-    start, folder = time.monotonic(), _new_folder(Path(out))
+    start, folder = time.monotonic(), new_folder(out)
     scenes, weights, how = folder / "scenes", folder / "seed.safetensors", pretraining or Pretraining()
     print(f"demo in {folder}\ndrawing scenes", flush=True)
     draw_scenes(scenes, random_seed)
@@ -75,12 +75,3 @@ def _rows(adapted: Path, untrained: Path) -> list[Row]:
 def _row(name: str, stage: StageFiles) -> Row:
     assert stage.best is not None
     return Row(name, stage.best["score"], stage.cost["madds"], stage.cost["params"], stage.seconds)
-
-
-def _new_folder(out: Path) -> Path:
-    folder, n = out, 1
-    while folder.exists() and any(folder.iterdir()):
-        n += 1
-        folder = out.with_name(f"{out.name}-{n}")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
