@@ -54,7 +54,11 @@ def test_count_agrees_with_the_reference_to_the_last_digit(capsys: pytest.Captur
         (["count", "mobilenet_v2", "--os", "3"], "output stride must be 8, 16 or 32"),
         (["count", "mobilenet_v2", "--imgs", "3"], "did you mean --imgsz"),
         (["train", "DATA", "--adapt.stepz", "3"], "did you mean --adapt.steps"),
-        (["train", "DATA", "--adapt.steps", "0"], "--adapt.steps"),
+        (["train", "DATA", "--adapt.steps", "0"], "--adapt.steps: Input should be greater than 0 (got 0)"),
+        (
+            ["train", "DATA", "--imgsz", "axb"],
+            "--imgsz: image size 'axb' is not HxW: write 360x480, or 512 for a square\n",
+        ),
         (["train", "DATA", "--recipe", "camvid-deeplabv"], "did you mean 'camvid-deeplabv3'"),
         (["train", "DATA", "--weights", "nothing.safetensors"], "no weights file"),
         (

@@ -29,7 +29,7 @@ def _one_line(message: str) -> str:
     key = re.search(r'Parser key "([\w.]+)"', message)
     if not key:
         return message
-    found = re.search(r"Value error, (.+)|(Input should .+?) \[type|(Expected a [^\n]+)", message)
+    found = re.search(r"Value error, (.+?)(?: \[type|\n|$)|(Input should .+?) \[type|(Expected a [^\n]+)", message)
     got = re.search(r"Got value: (.*)", message)
     detail = next(text for text in found.groups() if text) if found else " ".join(message.split())
     return f"--{key[1]}: {detail.removesuffix('.')}" + (f" (got {got[1]})" if got and "Got value" not in detail else "")
@@ -84,7 +84,7 @@ def count(words: list[str]) -> int:
     arch, imgsz = find_arch(args.arch), parse_imgsz(args.imgsz)
     if args.classes < 1:
         raise UserError(f"--classes must be at least 1, got {args.classes}")
-    stride = args.os or heads.DEFAULT_OUTPUT_STRIDE.get(args.head, 32)
+    stride = heads.DEFAULT_OUTPUT_STRIDE.get(args.head, 32) if args.os is None else args.os
     head = None if args.head == "none" else heads.describe(args.head, arch, args.classes, stride)
     whole, backbone = count_model(arch, head, imgsz, stride), count_backbone(arch, imgsz, stride)
     if args.json:
@@ -130,7 +130,7 @@ def _job_parser(verb: str, description: str) -> Any:
 
 
 PROCESS_KEYS = ("device", "threads", "workers", "checkpoint_minutes")
-"""Keys that do not alter results, so a resumed run may change them."""
+"""Keys that a resumed run may change; device and threads can change the last bits of results, the others nothing."""
 
 
 def job(verb: str, description: str) -> Callable[[list[str]], int]:

@@ -22,6 +22,7 @@ from fna.schedules import polynomial, set_lr
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 """Of drawn pictures, near enough; they travel with the seed."""
+REPORT_STEPS = 200
 TRAIN, VAL = 0, 1  # the two random streams of a seed
 
 
@@ -31,7 +32,7 @@ class Pretraining:
 
     width: float = 0.35
     size: HW = (48, 48)
-    steps: int = 1200
+    steps: int = 800
     batch: int = 32
     lr: float = 3e-3
     warmup_steps: int = 25
@@ -100,6 +101,8 @@ def pretrain_seed(path: str | Path, random_seed: int, how: Pretraining | None = 
         F.cross_entropy(logits, labels).backward()
         optimizer.step()
         right.append(float((logits.argmax(1) == labels).double().mean()))
+        if (step + 1) % REPORT_STEPS == 0:
+            print(f"  {step + 1}/{how.steps}  accuracy {100 * np.mean(right[-20:]):.0f} %", flush=True)
     save_seed(Path(path), arch, network.backbone.state_dict())
     return Pretrained(float(np.mean(right[-20:])), _val_accuracy(network, random_seed, how))
 
