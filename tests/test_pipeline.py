@@ -19,7 +19,7 @@ from fna.arch import zoo
 from fna.arch.arch import Arch
 from fna.config import Config, from_data
 from fna.errors import Interrupted, UserError
-from fna.run import read_metrics
+from fna.files import read_metrics
 from fna.tasks.segmentation import Segmentation
 
 

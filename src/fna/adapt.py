@@ -11,8 +11,9 @@ from fna.arch.arch import Arch
 from fna.config import Adapt, Config
 from fna.data.dataset import StepSampler
 from fna.evaluate import evaluate, to_device
+from fna.files import write_json, write_text
 from fna.nn.network import Network, build
-from fna.run import MetricsLog, Run, write_json, write_text
+from fna.run import MetricsLog, Run
 from fna.schedules import polynomial, set_lr
 from fna.tasks.task import Batch, Task
 from fna.weights.checkpoint import NetworkInfo, save_network

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from fna.data.images import read_image
 from fna.data.layouts import open_data
 from fna.errors import UserError, unknown
+from fna.files import whole, write_json
 from fna.load import TrainedNetwork, load, network_file, prepare
-from fna.run import write_json
 from fna.weights.checkpoint import NetworkInfo
 
 Runner = Callable[[Tensor], Tensor]
@@ -56,10 +56,7 @@ def export(
     network = load(source).to(memory_format=torch.contiguous_format)
     file = _target(Path(run_or_file), out, format, stage)
     images, described = _images(Path(run_or_file), check_images, network.info)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # The temporary file keeps the suffix: torch.export.load goes by it.
-    temporary = file.with_name(f".tmp-{file.name}")
-    try:
+    with whole(file) as temporary:
         runner = WRITERS[format](network, source, temporary)
         result = compare(network, runner, images) | {"images": described}
         _write_check(file, result)
@@ -69,9 +66,6 @@ def export(
                 f"{result['max_difference']:.2g} (largest logit {result['max_logit']:.2g}), same class in "
                 f"{result['equal_argmax']:.2%} of pixels. Details: {file.parent / 'check.json'}"
             )
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
     return file
 
 

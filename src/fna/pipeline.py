@@ -15,9 +15,10 @@ from fna.config import Config, from_data, load_config, parse_madds, recipe_path
 from fna.data.layouts import open_data
 from fna.errors import UserError
 from fna.evaluate import evaluate
+from fna.files import write_json, write_text
 from fna.nn.network import build
 from fna.report import write_report
-from fna.run import Run, write_json, write_text
+from fna.run import Run
 from fna.search import make_space
 from fna.search import search as search_logits
 from fna.tasks import TASKS

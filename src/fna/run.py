@@ -1,7 +1,6 @@
 """A run is a folder: configuration, environment, logs, states, cost ledger. The only file that knows about ranks."""
 
 import csv
-import json
 import os
 import platform
 import signal
@@ -21,22 +20,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from fna import __version__
 from fna.config import Config, load_config, to_yaml
 from fna.errors import Interrupted, UserError
+from fna.files import read_json, read_metrics, whole, write_json, write_text
 
 PLAIN_SECONDS = 15.0
 """Where the output is not a terminal, progress is one line per so many seconds."""
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON, whole or not at all."""
-    write_text(path, json.dumps(data, indent=1) + "\n")
 
 
 def new_folder(out: str | Path) -> Path:
@@ -105,14 +92,6 @@ class MetricsLog:
         write_text(self.path, "\r\n".join(lines) + "\r\n")
 
 
-def read_metrics(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics file; none if it does not exist."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if row.get("step")]
-
-
 class Run:
     """A run folder and the process that works on it."""
 
@@ -157,16 +136,12 @@ class Run:
 
     def read_json(self, name: str) -> Any:
         """The content of a JSON file of this run, or None."""
-        path = self.folder / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return read_json(self.folder / name)
 
     def save_state(self, name: str, state: Mapping[str, Any]) -> None:
         """Write a state of tensors and plain values, whole or not at all."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        torch.save(dict(state), temporary)
-        temporary.replace(path)
+        with whole(self.folder / name) as temporary:
+            torch.save(dict(state), temporary)
 
     def load_state(self, name: str) -> dict[str, Any] | None:
         """A state written by `save_state`, read weights-only; None if there is none."""

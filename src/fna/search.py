@@ -22,9 +22,10 @@ from fna.arch.cost import candidate_madds
 from fna.arch.space import Path, Space, expand
 from fna.config import Config, Search
 from fna.evaluate import to_device
+from fna.files import write_json
 from fna.nn.network import Network, build_supernet
 from fna.nn.supernet import SuperNet
-from fna.run import MetricsLog, Run, write_json
+from fna.run import MetricsLog, Run
 from fna.schedules import cosine, set_lr
 from fna.swaps import score_swaps
 from fna.tasks.task import Batch, Task

@@ -92,7 +92,7 @@ def test_every_figure_of_the_page_is_there_and_can_be_opened(tmp_path: Path) -> 
     for name in named:
         with Image.open(folder / name) as image:
             image.load()
-    assert not list(folder.rglob("*.tmp"))
+    assert not list(folder.rglob(".tmp-*"))
 
 
 def test_time_is_summed_over_stages(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 from fna.demo.pretrain import MEAN, STD, Pretraining, pretrain_seed
 from fna.demo.scenes import draw_scenes
+from fna.files import write_text
 from fna.pipeline import adapt, train
 from fna.report.files import RunFiles, StageFiles
 from fna.report.text import giga, mega, percent, seconds, table
-from fna.run import new_folder, write_text
+from fna.run import new_folder
 
 
 @dataclass(frozen=True)

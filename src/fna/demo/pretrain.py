@@ -16,6 +16,7 @@ from fna.arch.heads import classifier
 from fna.arch.zoo import mobilenet_v2
 from fna.demo.drawing import HW, SHAPES, expose, grid, muted, place, surfaces, vivid
 from fna.demo.scenes import GROUND, SKY
+from fna.files import whole
 from fna.nn.layers import Layer
 from fna.nn.network import Network, build
 from fna.schedules import polynomial, set_lr
@@ -125,8 +126,6 @@ def _val_accuracy(network: Network, random_seed: int, how: Pretraining) -> float
 
 def save_seed(path: Path, arch: Arch, backbone: Mapping[str, Tensor]) -> None:
     """Write a backbone's weights as a seed file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"fna_arch": arch.to_json(), "mean": json.dumps(MEAN), "std": json.dumps(STD)}
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file({f"backbone.{name}": tensor.contiguous() for name, tensor in backbone.items()}, temporary, metadata)
-    temporary.replace(path)
+    with whole(path) as temporary:
+        save_file({f"backbone.{name}": tensor.contiguous() for name, tensor in backbone.items()}, temporary, metadata)

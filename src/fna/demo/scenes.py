@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fna.demo.drawing import HW, SHAPES, Mask, expose, grid, muted, place, surfaces, vivid
-from fna.run import write_text
+from fna.files import whole, write_text
 
 CLASSES = ("sky", "ground", "pole", "disc", "ring", "square", "triangle")
 PALETTE = ((135, 206, 235), (139, 115, 85), (60, 60, 60), (230, 60, 60), (250, 190, 40), (60, 120, 230), (60, 180, 90))
@@ -75,6 +75,5 @@ def _shape(rng: np.random.Generator, size: HW) -> tuple[str, Mask]:
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    image.save(temporary, format="PNG")
-    temporary.replace(path)
+    with whole(path) as temporary:
+        image.save(temporary, format="PNG")

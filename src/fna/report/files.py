@@ -1,7 +1,6 @@
 """A run folder as values: everything the report needs, read from files, without torch."""
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,19 +11,10 @@ import yaml
 
 from fna.arch.arch import HW, Arch
 from fna.errors import UserError
+from fna.files import read_json
 
 Rows = list[dict[str, float]]
 """The rows of a metrics file; a row has the columns that were written in it."""
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file, None where there is none; a UserError names a file that is not JSON."""
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}. Restore the file, or delete it to leave its part out") from error
 
 
 def read_rows(path: Path) -> Rows:
@@ -39,14 +29,6 @@ def read_rows(path: Path) -> Rows:
             raise UserError(
                 f"{path} line {reader.line_num} is not a row of numbers ({error}); delete the line"
             ) from error
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fna.arch.arch import Arch
+from fna.files import write_bytes
 from fna.report import figures
 from fna.report.costs import cost_tables
-from fna.report.files import RunFiles, StageFiles, write_bytes
+from fna.report.files import RunFiles, StageFiles
 from fna.report.text import NOTHING, cell, duration, giga, mega, percent, points, seconds, table
 from fna.report.verdict import score_name, verdict
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fna.errors import UserError
-from fna.report.files import write_bytes
+from fna.files import write_bytes
 
 
 def replace_section(file: str | Path, name: str, text: str) -> None:

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from fna.data.samples import IGNORE, Colour
+from fna.files import whole
 
 LEVELS = 12
 """Values of red, green and blue from which colours are picked: 1728 candidates for at most 255 classes."""
@@ -112,7 +113,5 @@ def legend(names: Sequence[str], colours: Sequence[Colour], height: int, width: 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a PNG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    picture.save(temporary, format="PNG")
-    temporary.replace(path)
+    with whole(path) as temporary:
+        picture.save(temporary, format="PNG")

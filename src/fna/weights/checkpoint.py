@@ -12,6 +12,7 @@ from torch import Tensor
 from fna import __version__
 from fna.arch.arch import Arch
 from fna.errors import UserError
+from fna.files import whole
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,9 @@ class NetworkInfo:
 
 def save_network(path: Path, weights: Mapping[str, Tensor], info: NetworkInfo) -> None:
     """Write weights and metadata, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary, info.metadata()
-    )
-    temporary.replace(path)
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    with whole(path) as temporary:
+        save_file(plain, temporary, info.metadata())
 
 
 def load_network(path: Path) -> tuple[dict[str, Tensor], NetworkInfo]:
