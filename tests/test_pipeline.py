@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,6 +118,18 @@ def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_weights(
     assert_equal_weights(resumed, finished, "seed")
     rows = [row["step"] for row in read_metrics(resumed / "train/metrics.csv")]
     assert rows == [row["step"] for row in read_metrics(finished / "train/metrics.csv")]
+
+
+def test_a_run_killed_after_its_last_step_only_writes_what_is_missing(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    for name in ("train/metrics.json", "train/last.safetensors", "search/result.json", "search/1/logits.json"):
+        (run / name).unlink()
+    verb, job, arch = pipeline.reopen(run)
+    pipeline.execute(verb, job, arch)
+    assert (run / "train/metrics.json").read_text() == (finished / "train/metrics.json").read_text()
+    assert (run / "search/result.json").read_text() == (finished / "search/result.json").read_text()
+    assert_equal_weights(run, finished)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
 from fna.arch.arch import Arch
@@ -64,65 +65,62 @@ def optimizer_for(network: Network, how: Adapt) -> torch.optim.SGD:
 def adapt(run: Run, task: Task, seed: Seed, arch: Arch, stage: str = "train") -> dict[str, Any]:
     """Fine-tune `arch` from the remapped seed; resumes where the stage stopped.
 
-    Writes STAGE/metrics.csv, remap.txt, last.ckpt, best.safetensors, last.safetensors and metrics.json (the best
-    validation result), and returns the latter.
+    Writes STAGE/metrics.csv, remap.txt, last.ckpt, best.safetensors, last.safetensors and metrics.json (the best and
+    the last validation result), and returns the latter.
     """
     config, how, folder = run.config, run.config.adapt, run.folder / stage
     done = run.read_json(f"{stage}/metrics.json")
     if done is not None:
         return done
     network, report = remapped(config, task, seed, arch)
-    info = network_info(config, task, seed, arch)
-    data = task.training(how.augment)
-    state = run.load_state(f"{stage}/last.ckpt")
+    info, data = network_info(config, task, seed, arch), task.training(how.augment)
     model, optimizer = run.fabric.setup(network, optimizer_for(network, how))
-    first, best = 0, None
-    if state is not None:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        first, best = state["step"], run.read_json(f"{stage}/best.json")
-    else:
+    parts = {"network": network, "optimizer": optimizer}
+    first = run.restore(f"{stage}/last.ckpt", parts)
+    if first == 0:
         if report is not None:
             write_text(folder / "remap.txt", report.text())
         refresh_norms(run, model, data, how.batch, how.refresh_steps)
     log = MetricsLog(folder / "metrics.csv", first)
-
-    def save(step: int) -> None:
-        run.save_state(
-            f"{stage}/last.ckpt",
-            {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step},
-        )
-
     model.train()
     batches = stream(run, data, how.batch, first, how.steps)
-    for step in run.steps(stage, first, how.steps, save):
+    for step in run.steps(stage, first, how.steps, lambda done: run.save(f"{stage}/last.ckpt", parts, done)):
         batch = to_device(run, next(batches))
         set_lr(optimizer, polynomial(step, how.steps, how.lr, how.power, how.warmup_steps, how.lr_start))
-        losses = task.losses(model(batch["image"]), batch)
-        loss = torch.stack(list(losses.values())).sum()
-        optimizer.zero_grad()
-        run.fabric.backward(loss)
-        if how.clip:
-            run.fabric.clip_gradients(model, optimizer, max_norm=how.clip)
-        optimizer.step()
-
-        validate = (step + 1) % how.validate_steps == 0 or step + 1 == how.steps
-        if validate:
-            result = evaluate(run, task, model)
-            score = f"val/{task.score} {100 * result['score']:.1f}"
-            run.note(f"  {stage} {step + 1}/{how.steps}  loss {loss.item():.3f}  {score}")
-            if best is None or result["score"] > best["score"]:
-                best = result | {"step": step + 1}
-                save_network(folder / "best.safetensors", network.state_dict(), info)
-                write_json(folder / "best.json", best)
-            log.add(
-                step, loss=loss.item(), lr=optimizer.param_groups[0]["lr"], **{f"val/{task.score}": result["score"]}
-            )
+        loss = training_step(run, task, model, optimizer, batch, how.clip)
+        row = {"loss": loss, "lr": optimizer.param_groups[0]["lr"]}
+        if (step + 1) % how.validate_steps == 0 or step + 1 == how.steps:
+            score = validate(run, task, model, info, stage, step + 1)
+            run.note(f"  {stage} {step + 1}/{how.steps}  loss {loss:.3f}  val/{task.score} {100 * score:.1f}")
+            log.add(step, **row, **{f"val/{task.score}": score})
         elif step % 20 == 0:
-            log.add(step, loss=loss.item(), lr=optimizer.param_groups[0]["lr"])
+            log.add(step, **row)
 
-    assert best is not None
     save_network(folder / "last.safetensors", network.state_dict(), info)
-    final = {"best": best, "last": result, "steps": how.steps}
+    final = {which: run.read_json(f"{stage}/{which}.json") for which in ("best", "last")} | {"steps": how.steps}
     write_json(folder / "metrics.json", final)
     return final
+
+
+def training_step(
+    run: Run, task: Task, model: nn.Module, optimizer: Optimizer, batch: Batch, clip: float, *path: object
+) -> float:
+    """One step of the weights, on one path where `model` holds a super network; returns the loss."""
+    loss = torch.stack(list(task.losses(model(batch["image"], *path), batch).values())).sum()
+    optimizer.zero_grad()
+    run.fabric.backward(loss)
+    if clip:
+        run.fabric.clip_gradients(model, optimizer, max_norm=clip)
+    optimizer.step()
+    return loss.item()
+
+
+def validate(run: Run, task: Task, model: nn.Module, info: NetworkInfo, stage: str, step: int) -> float:
+    """Evaluate, write last.json, and best.json with best.safetensors where it is the best so far; the score."""
+    result = evaluate(run, task, model) | {"step": step}
+    best = run.read_json(f"{stage}/best.json")
+    if best is None or result["score"] > best["score"]:
+        save_network(run.folder / stage / "best.safetensors", model.state_dict(), info)
+        write_json(run.folder / stage / "best.json", result)
+    write_json(run.folder / stage / "last.json", result)
+    return float(result["score"])

@@ -148,6 +148,19 @@ class Run:
         path = self.folder / name
         return torch.load(path, map_location=self.device, weights_only=True) if path.is_file() else None
 
+    def save(self, name: str, parts: Mapping[str, Any], step: int) -> None:
+        """Write the state dicts of modules and optimizers after `step` steps."""
+        self.save_state(name, {key: part.state_dict() for key, part in parts.items()} | {"step": step})
+
+    def restore(self, name: str, parts: Mapping[str, Any]) -> int:
+        """Load what `save` wrote into modules and optimizers; the step to go on with, 0 where nothing was saved."""
+        state = self.load_state(name)
+        if state is None:
+            return 0
+        for key, part in parts.items():
+            part.load_state_dict(state[key])
+        return int(state["step"])
+
     @contextmanager
     def ledger(self, stage: str) -> Iterator[None]:
         """Add the wall and device time of the block to the stage's entry in cost.json, however the block ends."""

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from fna.adapt import stream
+from fna.adapt import stream, training_step
 from fna.arch.cost import candidate_madds
 from fna.arch.space import Path, Space, expand
 from fna.config import Config, Search
@@ -84,18 +84,14 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
     weight_data, alpha_data = (task.training(how.augment, part, replica) for part in (weight_samples, alpha_samples))
     times = Times.of(how, len(weight_samples))
     parts = {"network": network, "weights": weights, "alphas": alphas}
-    first = restore(run, f"{folder}/last.ckpt", parts)
+    first = run.restore(f"{folder}/last.ckpt", parts)
     log = MetricsLog(run.folder / folder / "metrics.csv", first)
     alpha_log = MetricsLog(run.folder / folder / "alphas.csv", first)
-
-    def save(step: int) -> None:
-        states = {name: part.state_dict() for name, part in parts.items()}
-        run.save_state(f"{folder}/last.ckpt", states | {"step": step})
-
     model.train()
     weight_batches = stream(run, weight_data, how.batch, first, times.total)
     alpha_batches = stream(run, alpha_data, how.batch, max(first, times.alpha_start), times.total)
-    for step in run.steps(f"search {replica + 1}/{how.replicas}", first, times.total, save):
+    label = f"search {replica + 1}/{how.replicas}"
+    for step in run.steps(label, first, times.total, lambda done: run.save(f"{folder}/last.ckpt", parts, done)):
         # 1. Alphas, when the weights have been trained enough: all candidates at once, on images the weights never see.
         learning = step >= times.alpha_start
         if learning:
@@ -106,7 +102,7 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
         batch = to_device(run, next(weight_batches))
         path = sample_path(space, seed_path, supernet, how, (config.seed, replica, step), learning)
         set_lr(weights, cosine(step, times.total, how.lr, how.lr_end, times.warmup, how.lr_start))
-        loss = weight_step(run, task, model, weights, batch, path)
+        loss = training_step(run, task, model, weights, batch, how.clip, path)
         if step % 20 == 0:
             log.add(step, loss=loss, lr=weights.param_groups[0]["lr"])
         if learning and (step + 1) % times.epoch == 0:
@@ -139,17 +135,6 @@ def alpha_step(
     return {"alpha_loss": task_loss.item(), "expected_gmadds": gmadds.item()}
 
 
-def weight_step(run: Run, task: Task, model: nn.Module, weights: Optimizer, batch: Batch, path: Path) -> float:
-    """One step of the weights on one path; returns the loss."""
-    loss = torch.stack(list(task.losses(model(batch["image"], path), batch).values())).sum()
-    weights.zero_grad()
-    run.fabric.backward(loss)
-    if run.config.search.clip:
-        run.fabric.clip_gradients(model, weights, max_norm=run.config.search.clip)
-    weights.step()
-    return loss.item()
-
-
 @dataclass(frozen=True)
 class Times:
     """Steps of an epoch, of the whole search, and at which warm-up ends and the alphas start."""
@@ -174,16 +159,6 @@ def optimizers(network: Network, supernet: SuperNet, how: Search) -> tuple[Optim
         torch.optim.SGD(weights, how.lr, how.momentum, weight_decay=how.weight_decay),
         torch.optim.Adam(supernet.alphas, how.alpha_lr, how.alpha_betas, weight_decay=how.alpha_weight_decay),
     )
-
-
-def restore(run: Run, name: str, parts: dict[str, Any]) -> int:
-    """Load a saved state into modules and optimizers; the step to go on with, 0 where nothing was saved."""
-    state = run.load_state(name)
-    if state is None:
-        return 0
-    for key, part in parts.items():
-        part.load_state_dict(state[key])
-    return int(state["step"])
 
 
 def super_network(config: Config, task: Task, seed: Seed, space: Space, replica: int) -> Network:
