@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from drawn import draw_data
 from fna.cli import VERBS, main
@@ -80,6 +81,16 @@ def test_a_mistake_is_one_line_and_status_2(
     assert message in err
     assert err.startswith("fna: error: ")
     assert err.count("\n") == 1
+
+
+def test_lists_are_written_with_commas(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "x", "--mean", "0.5,0.4,0.3", "--budget", "0.5G,0.6G", "--imgsz", "360x480", "--print_config"]
+    with pytest.raises(SystemExit):
+        main(words)
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["mean"] == [0.5, 0.4, 0.3]
+    assert config["budget"] == ["0.5G", "0.6G"]
+    assert config["imgsz"] == [360, 480]
 
 
 def test_check_reports_and_its_status_says_whether_there_are_errors(

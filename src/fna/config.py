@@ -43,6 +43,7 @@ def split_commas(value: object) -> object:
 
 
 Budgets = Annotated[tuple[str, ...], BeforeValidator(split_commas)]
+Triple = Annotated[tuple[float, float, float], BeforeValidator(split_commas)]
 
 SUFFIXES = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
@@ -89,24 +90,24 @@ class Search(Section):
         "seed", description="super network norms: the seed's scale and shift, or batch statistics alone (the authors)"
     )
     share: bool = Field(
-        True,
+        False,
         description="candidates are parts of their layer's largest one; false: each has its own weights (the paper)",
     )
-    epochs: PositiveFloat = Field(20, description="passes over the weights' part of the training set")
-    alpha_epoch: NonNegativeFloat = Field(10, description="alphas start after this epoch")
+    epochs: PositiveFloat = Field(8, description="passes over the weights' part of the training set")
+    alpha_epoch: NonNegativeFloat = Field(4, description="alphas start after this epoch")
     alpha_split: float = Field(0.2, gt=0, lt=1, description="part of the training set held out for the alphas")
     explore: float = Field(
-        1.0,
+        0.3,
         ge=0,
         le=1,
         description="chance that a layer takes a random candidate, not the seed's, in a step before alphas start",
     )
-    batch: PositiveInt = 16
+    batch: PositiveInt = 8
     augment: Augment = Augment()
     lr: PositiveFloat = 0.02
     lr_start: NonNegativeFloat = 1e-4
     lr_end: NonNegativeFloat = 1e-3
-    warmup_epochs: NonNegativeFloat = 5
+    warmup_epochs: NonNegativeFloat = 1
     momentum: NonNegativeFloat = 0.9
     weight_decay: NonNegativeFloat = 5e-4
     clip: NonNegativeFloat = Field(0.0, description="gradient norm limit, 0 for none")
@@ -114,7 +115,7 @@ class Search(Section):
     combine: Literal["mean", "worst"] = Field(
         "worst", description="score over replicas: their mean, or the worst, so that only what all favour is chosen"
     )
-    swap_batches: PositiveInt = Field(8, description="held-out batches on which each candidate is scored (swaps)")
+    swap_batches: PositiveInt = Field(6, description="held-out batches on which each candidate is scored (swaps)")
     alpha_lr: PositiveFloat = 1e-3
     alpha_betas: tuple[float, float] = Field((0.5, 0.999), description="Adam betas of the alphas")
     alpha_weight_decay: NonNegativeFloat = 4e-5
@@ -136,7 +137,7 @@ class Adapt(Section):
     lr_start: NonNegativeFloat = 1e-4
     warmup_steps: NonNegativeInt = 50
     power: NonNegativeFloat = Field(0.9, description="of the polynomial decay")
-    head_lr_factor: PositiveFloat = Field(1.0, description="learning rate of the head over that of the backbone")
+    head_lr_factor: PositiveFloat = Field(5.0, description="learning rate of the head over that of the backbone")
     momentum: NonNegativeFloat = 0.9
     weight_decay: NonNegativeFloat = 5e-4
     clip: NonNegativeFloat = Field(0.0, description="gradient norm limit, 0 for none")
@@ -164,10 +165,8 @@ class Config(Section):
     task: Literal["seg"] = "seg"
     backbone: str = Field("mobilenet_v2", description="the seed's architecture where no weights say it (zoo name)")
     weights: str = Field("none", description="FILE, DEFAULT (torchvision), torchvision:NAME, timm:NAME, or none")
-    mean: tuple[float, float, float] | None = Field(
-        None, description="input mean of RGB in [0, 1]; default: the seed's"
-    )
-    std: tuple[float, float, float] | None = Field(None, description="input std; default: the seed's")
+    mean: Triple | None = Field(None, description="input mean of RGB in [0, 1]; default: the seed's")
+    std: Triple | None = Field(None, description="input std; default: the seed's")
     head: Literal["deeplabv3", "deeplabv3plus"] = "deeplabv3"
     output_stride: Literal[8, 16] = 16
     imgsz: ImageSize | None = Field(
@@ -179,7 +178,7 @@ class Config(Section):
         description="whole-model MAdds at --imgsz, such as 0.9G, or several (0.8G,0.9G), each giving a network; "
         "none: no limit, the paper's argmax; default: the seed's own cost",
     )
-    class_weights: Literal["none", "auto"] = Field("none", description="auto: inverse square root of class frequency")
+    class_weights: Literal["none", "auto"] = Field("auto", description="auto: inverse square root of class frequency")
     baseline: bool = Field(True, description="fna adapt: also train the untouched seed the same way, to compare")
     remap: Remap = Remap()
     search: Search = Search()

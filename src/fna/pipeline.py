@@ -82,6 +82,8 @@ def describe(job: Job) -> None:
     for line in task.summary():
         run.note(f"  {line}")
     write_json(run.folder / "dataset.json", task.describe())
+    if not job.seed.weights:
+        run.note("  note: no pretrained weights, so there is nothing to remap; give --weights FILE, or DEFAULT")
     seed_cost = job.count(job.seed.arch)
     height, width = task.imgsz
     run.note(

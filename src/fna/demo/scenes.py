@@ -12,7 +12,7 @@ from fna.files import whole, write_text
 CLASSES = ("sky", "ground", "pole", "disc", "ring", "square", "triangle")
 PALETTE = ((135, 206, 235), (139, 115, 85), (60, 60, 60), (230, 60, 60), (250, 190, 40), (60, 120, 230), (60, 180, 90))
 POLES = (1, 3)
-SHAPE_COUNT = (4, 8)
+SHAPE_COUNT = (2, 4)
 """Fewest and most in a scene."""
 SKY, GROUND, POLE = (0.55, 0.95), (0.25, 0.65), (0.1, 0.35)
 """Darkest and lightest."""
@@ -68,7 +68,7 @@ def _pole(rng: np.random.Generator, size: HW) -> tuple[str, Mask]:
 def _shape(rng: np.random.Generator, size: HW) -> tuple[str, Mask]:
     name = CLASSES[rng.integers(CLASSES.index("disc"), len(CLASSES))]
     centre = rng.uniform(0.1, 0.9, (1, 2)) * size
-    radius = np.exp(rng.uniform(np.log(0.1), np.log(0.24))) * size[0] * rng.uniform(0.85, 1.15, (1, 2))
+    radius = np.exp(rng.uniform(np.log(0.18), np.log(0.36))) * size[0] * rng.uniform(0.85, 1.15, (1, 2))
     angle = rng.uniform(0, 2 * np.pi, 1)
     x, y = place(size, *(part.astype(np.float32) for part in (centre, radius, angle)))
     return name, SHAPES[name](x, y)[0]
