@@ -190,6 +190,28 @@ def test_several_budgets_come_from_one_search_and_none_is_exceeded(data: Path, f
     assert costs[0] <= costs[1]
 
 
+def test_further_budgets_leave_the_first_architecture_alone(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    seed = json.loads((run / "seed.json").read_text())["cost"]["madds"]
+    before, budget = (run / "arch.json").read_text(), str(int(0.97 * seed))
+    pipeline.derive_again(run, budget)
+    job = pipeline.reopen(run)[1]
+    assert job.count(Arch.load(run / f"arch-{budget}.json")).madds <= int(budget)
+    assert (run / "arch.json").read_text() == before
+
+
+def test_an_architecture_edited_by_hand_is_the_one_that_is_trained(data: Path, finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    shutil.rmtree(run / "train")
+    edited = zoo.lookup("fna_deeplabv3_w010")
+    (run / "arch.json").write_text(edited.to_json())
+    verb, job, arch = pipeline.reopen(run)
+    pipeline.execute(verb, job, arch)
+    assert Arch.load(run / "train/arch.json") == edited
+
+
 def test_a_budget_below_the_smallest_network_names_the_smallest(data: Path, tmp_path: Path) -> None:
     job = pipeline.start("search", data, tmp_path / "b", config(budget=["1000"]))
     with pytest.raises(UserError, match=r"below the smallest network of this space, 0\.\d+ G"):

@@ -1,6 +1,6 @@
 """The verbs: each reads files, does one stage or all of them, and writes files into a run folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -102,24 +102,36 @@ def run_search(job: Job) -> None:
         result = search_logits(run, job.task, job.seed)
     if result["repeatability"] is not None:
         run.note(f"  rank correlation between independent searches: {result['repeatability']:.2f}")
-    run_derive(job, space, result)
+    run_derive(job, space, result, configured_budgets(job))
 
 
-def budgets(job: Job) -> list[tuple[str, int | None]]:
-    """(label, whole-model MAdds) of every budget; the seed's own cost where none is configured, None for no limit."""
+Budgets = list[tuple[str, int | None]]
+"""The label of a budget in file names, and the limit in whole-model MAdds, None for no limit."""
+
+
+def configured_budgets(job: Job) -> Budgets:
+    """The configured budgets, with labels where there are several; the seed's own cost where there is none."""
     texts = job.run.config.budget
     if not texts:
         return [("", job.count(job.seed.arch).madds)]
-    return [(f"-{text}" if len(texts) > 1 else "", None if text == "none" else parse_madds(text)) for text in texts]
+    return labelled(texts) if len(texts) > 1 else [("", limit) for _, limit in labelled(texts)]
 
 
-def run_derive(job: Job, space: Space, result: dict[str, Any]) -> None:
-    """Write arch.json (or one arch-BUDGET.json per budget) from the search's logits."""
+def labelled(texts: Sequence[str]) -> Budgets:
+    """Budgets as they are written, each with its own label."""
+    return [(f"-{text}", None if text == "none" else parse_madds(text)) for text in texts]
+
+
+def run_derive(job: Job, space: Space, result: dict[str, Any], budgets: Budgets) -> None:
+    """Write arch.json (or one arch-BUDGET.json per budget) from the search's logits; an existing one is kept."""
     costs, run = result["madds"], job.run
     smallest_path = tuple(min(range(len(row)), key=row.__getitem__) for row in costs)
     smallest = job.count(space.pick(smallest_path)).madds
     fixed = smallest - sum(map(min, costs))
-    for label, budget in budgets(job):
+    for label, budget in budgets:
+        if (run.folder / f"arch{label}.json").is_file():
+            run.note(f"kept arch{label}.json as it is")
+            continue
         if budget is not None and budget < smallest:
             raise UserError(
                 f"the budget of {budget / 1e9:.4f} G MAdds is below the smallest network of this space, "
@@ -151,7 +163,7 @@ def run_train(job: Job, arch: Arch, stage: str) -> None:
 def do_adapt(job: Job, arch: str | None) -> None:
     """All stages: search, derive, fine-tune, and the untouched seed trained the same way beside it."""
     run_search(job)
-    for label, _ in budgets(job):
+    for label, _ in configured_budgets(job):
         run_train(job, Arch.load(job.run.folder / f"arch{label}.json"), f"train{label}")
     if job.run.config.baseline:
         run_train(job, job.seed.arch, "seed")
@@ -225,5 +237,5 @@ def derive_again(folder: str | Path, budget: str) -> None:
     result = job.run.read_json("search/result.json")
     if result is None:
         raise UserError(f"{folder} has no finished search (search/result.json)")
-    job.run.config = from_data(job.run.config.model_dump() | {"budget": budget})
-    run_derive(job, make_space(job.seed, job.run.config.search), result)
+    budgets = labelled([text.strip() for text in budget.split(",")])
+    run_derive(job, make_space(job.seed, job.run.config.search), result, budgets)
