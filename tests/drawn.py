@@ -13,6 +13,7 @@ TINY: dict[str, Any] = {
         "depths": [2, 3, 4, 3, 3, 1],
         "kernels": [3, 5],
         "expansions": [6],
+        "caution": 0,
         "epochs": 3,
         "alpha_epoch": 1,
         "warmup_epochs": 0,

@@ -78,6 +78,17 @@ def test_the_same_random_seed_gives_the_same_weights(data: Path, finished: Path,
     assert_equal_weights(again, finished)
 
 
+def test_where_no_change_earns_its_cost_the_seed_is_kept_and_trained_once(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = pipeline.start("adapt", data, tmp_path / "c", config(search={"caution": 1e6}))
+    run = pipeline.execute("adapt", job)
+    assert Arch.load(run / "arch.json") == job.seed.arch
+    assert (run / "train/metrics.json").is_file()
+    assert not (run / "seed").exists()
+    assert "no change earned its cost" in capsys.readouterr().out
+
+
 def test_another_random_seed_gives_other_weights(data: Path, finished: Path, tmp_path: Path) -> None:
     arch = str(finished / "arch.json")
     other = pipeline.execute("train", pipeline.start("train", data, tmp_path / "b", config(seed=1), arch), arch)

@@ -11,7 +11,7 @@ from fna.arch import zoo
 from fna.arch.space import Path, expand
 from fna.config import Search
 from fna.nn.supernet import SuperNet
-from fna.search import repeatability, sample_path
+from fna.search import cautious, repeatability, sample_path, standard_error
 from fna.swaps import TEMPERATURE, score_swaps, single_swaps
 
 ARCH = zoo.build("mobilenet_v2", 0.1)
@@ -116,3 +116,14 @@ def test_repeatability_does_not_see_what_all_candidates_of_a_layer_share() -> No
     rows = [[0.1, 0.5, 0.2], [0.3, 0.2, 0.16]]
     shifted = [[v + 10 for v in rows[0]], rows[1]]
     assert repeatability([rows, shifted]) == pytest.approx(1)
+
+
+def test_the_standard_error_of_two_replicas_is_half_their_difference() -> None:
+    # Candidates: the seed's own (0 in both), differences of 2 and 4; pooled: sqrt((1 + 4) / 2).
+    assert standard_error([[[0.0, 1.0, 5.0]], [[0.0, 3.0, 1.0]]]) == pytest.approx(2.5**0.5)
+    assert standard_error([[[0.0, 1.0, 5.0]]]) == 0
+
+
+def test_a_change_has_to_earn_the_penalty_to_be_preferred_to_the_seeds_choice() -> None:
+    rows = cautious([[0.0, 0.4, 1.6], [0.5, 0.0]], (0, 1), 1.0)
+    assert rows == [[0.0, pytest.approx(-0.6), pytest.approx(0.6)], [-0.5, 0.0]]

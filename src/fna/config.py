@@ -115,6 +115,9 @@ class Search(Section):
     combine: Literal["mean", "worst"] = Field(
         "worst", description="score over replicas: their mean, or the worst, so that only what all favour is chosen"
     )
+    caution: NonNegativeFloat = Field(
+        1.0, description="standard errors (from the replicas) that a change of the seed has to earn (swaps)"
+    )
     swap_batches: PositiveInt = Field(6, description="held-out batches on which each candidate is scored (swaps)")
     alpha_lr: PositiveFloat = 1e-3
     alpha_betas: tuple[float, float] = Field((0.5, 0.999), description="Adam betas of the alphas")

@@ -163,9 +163,18 @@ def run_train(job: Job, arch: Arch, stage: str) -> None:
 def do_adapt(job: Job, arch: str | None) -> None:
     """All stages: search, derive, fine-tune, and the untouched seed trained the same way beside it."""
     run_search(job)
+    changed = True
     for label, _ in configured_budgets(job):
-        run_train(job, Arch.load(job.run.folder / f"arch{label}.json"), f"train{label}")
-    if job.run.config.baseline:
+        derived = Arch.load(job.run.folder / f"arch{label}.json")
+        if derived == job.seed.arch:
+            changed = False
+            job.run.note(
+                f"arch{label}.json is the seed's own architecture: no change earned its cost. A smaller --budget forces "
+                "one; a longer search (--search.epochs, --search.replicas) may find one"
+            )
+        run_train(job, derived, f"train{label}")
+    # Training the seed once more, with the same weights and the same data, would only repeat what was done.
+    if job.run.config.baseline and changed:
         run_train(job, job.seed.arch, "seed")
 
 

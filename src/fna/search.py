@@ -10,7 +10,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, variance
 from typing import Any
 
 import torch
@@ -58,6 +58,8 @@ def search(run: Run, task: Task, seed: Seed) -> dict[str, Any]:
     replicas = [search_once(run, task, seed, space, replica, costs) for replica in range(how.replicas)]
     combine = COMBINE[how.combine]
     logits = [[combine(values) for values in zip(*rows, strict=True)] for rows in zip(*replicas, strict=True)]
+    if how.method == "swaps":
+        logits = cautious(logits, space.path_of(seed.arch), how.caution * standard_error(replicas))
     result = {
         "method": how.method,
         "layers": [{"name": name, "candidates": [str(op) for op in ops]} for name, ops in space.searched],
@@ -204,6 +206,24 @@ def alpha_columns(space: Space, supernet: SuperNet) -> dict[str, float]:
         for (name, candidates), row in zip(space.searched, supernet.probabilities(), strict=True)
         for op, p in zip(candidates, row.tolist(), strict=True)
     }
+
+
+def standard_error(replicas: Sequence[Rows]) -> float:
+    """Of the mean score of a candidate, pooled over all candidates, from what replicas disagree on; 0 with one."""
+    if len(replicas) < 2:
+        return 0.0
+    cells = [values for rows in zip(*replicas, strict=True) for values in zip(*rows, strict=True)]
+    # The seed's own candidates score 0 in every replica: they are the reference, not an estimate.
+    estimates = [variance(values) / len(values) for values in cells if any(values)]
+    return math.sqrt(fmean(estimates)) if estimates else 0.0
+
+
+def cautious(logits: Rows, seed_path: Path, penalty: float) -> Rows:
+    """Scores with `penalty` taken off every candidate but the seed's own: a change has to earn it to be chosen."""
+    return [
+        [value if candidate == own else value - penalty for candidate, value in enumerate(row)]
+        for row, own in zip(logits, seed_path, strict=True)
+    ]
 
 
 def repeatability(replicas: Sequence[Rows]) -> float | None:
