@@ -169,8 +169,8 @@ def do_adapt(job: Job, arch: str | None) -> None:
         if derived == job.seed.arch:
             changed = False
             job.run.note(
-                f"arch{label}.json is the seed's own architecture: no change earned its cost. A smaller --budget forces "
-                "one; a longer search (--search.epochs, --search.replicas) may find one"
+                f"arch{label}.json is the seed's own architecture: no change earned its cost. A smaller --budget "
+                "forces one; a longer search (--search.epochs, --search.replicas) may find one"
             )
         run_train(job, derived, f"train{label}")
     # Training the seed once more, with the same weights and the same data, would only repeat what was done.
