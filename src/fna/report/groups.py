@@ -9,7 +9,7 @@ from fna.arch.arch import Arch
 from fna.errors import UserError
 from fna.report.files import RunFiles, StageFiles, same_backbone
 
-FREE = {"seed", "search", "budget", "baseline", "weights", "backbone"}
+FREE = {"seed", "search", "budget", "baseline", "weights", "backbone", "mean", "std"}
 FREE |= {"remap", "device", "threads", "workers", "checkpoint_minutes"}
 """Keys of the configuration that may differ between results of one table: what is compared, and how it was run."""
 
