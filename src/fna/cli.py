@@ -220,12 +220,13 @@ def report(words: list[str]) -> int:
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--into", metavar="FILE", help="replace a marked section of this Markdown file by the table")
     parser.add_argument("--section", default="results", help="name of the marked section")
+    parser.add_argument("--brief", action="store_true", help="without architectures and commands")
     args = parser.parse_args(words)
     from fna.report import replace_section, results, write_report
 
     folders = [Path(run) for run in args.runs]
     if args.into:
-        replace_section(Path(args.into), args.section, results(folders))
+        replace_section(Path(args.into), args.section, results(folders, args.section, args.brief))
         print(args.into)
         return 0
     for folder in folders:

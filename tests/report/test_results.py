@@ -57,6 +57,15 @@ def test_search_time_and_repeatability_stand_beside_the_scores(three_kinds: list
     assert "10.0 min in all, 0.50 times one fine-tuning; rank correlation between them: 0.25." in text
 
 
+def test_the_brief_form_keeps_the_scores_and_leaves_commands_out(three_kinds: list[Path]) -> None:
+    whole, brief = results(three_kinds), results(three_kinds, brief=True)
+    table = [line for line in whole.splitlines() if line.startswith("| ")]
+    assert table
+    assert all(line in brief for line in table)
+    assert "```" in whole
+    assert "```" not in brief
+
+
 def test_no_absolute_path_is_printed(three_kinds: list[Path]) -> None:
     text = results(three_kinds)
     assert "fna adapt data/streets --out " in text

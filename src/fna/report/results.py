@@ -13,8 +13,10 @@ from fna.report.text import giga, mega, minutes, percent, points, shorten_paths,
 from fna.report.verdict import score_name
 
 
-def results(folders: Sequence[str | Path], title: str = "Results") -> str:
+def results(folders: Sequence[str | Path], title: str = "Results", brief: bool = False) -> str:
     """A Markdown section made from run folders: scores by kind of network, differences, search, commands, machines.
+
+    `brief` leaves out the architectures, the commands and the title.
 
     Scores are in percent with the standard deviation of the sample (n - 1), standard errors of differences treat the
     random seeds as independent. Absolute paths in commands are cut to their last two components. Raises UserError where
@@ -28,16 +30,14 @@ def results(folders: Sequence[str | Path], title: str = "Results") -> str:
             f"none of {', '.join(map(str, paths)) or 'no folders'} has a finished fine-tuning (metrics.json)"
         )
     names = group_names(groups)
-    parts = [
-        f"### {title}",
+    summary = [
         conditions(groups[0].results[0][0]),
         score_table(groups, names),
-        bullets(differences(groups, names)),
-        bullets(searches(runs, groups)),
-        architectures(groups, names),
-        commands(runs),
-        bullets([*machines(runs), *notes]),
+        bullets([*differences(groups, names), *searches(runs, groups)]),
     ]
+    details = [architectures(groups, names), commands(runs)]
+    footer = bullets([*machines(runs), *notes])
+    parts = [*summary, footer] if brief else [f"### {title}", *summary, *details, footer]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
