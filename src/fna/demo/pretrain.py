@@ -33,7 +33,7 @@ class Pretraining:
 
     width: float = 0.35
     size: HW = (48, 48)
-    steps: int = 800
+    steps: int = 1200
     batch: int = 32
     lr: float = 3e-3
     warmup_steps: int = 25
