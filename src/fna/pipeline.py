@@ -16,14 +16,13 @@ from fna.data.layouts import open_data
 from fna.errors import UserError
 from fna.evaluate import evaluate
 from fna.files import write_json, write_text
-from fna.nn.network import build
+from fna.load import load
 from fna.report import write_report
 from fna.run import Run
 from fna.search import make_space
 from fna.search import search as search_logits
 from fna.tasks import TASKS
 from fna.tasks.task import Task
-from fna.weights.checkpoint import load_network
 from fna.weights.seeds import IMAGENET_MEAN, IMAGENET_STD, Seed, load_file, load_named
 
 
@@ -232,10 +231,8 @@ def train(
 def validate(folder: str | Path, stage: str = "train", **changes: Any) -> dict[str, Any]:
     """Evaluate the best network of a run again on the validation images; writes val/metrics.json."""
     _, job, _ = reopen(folder, **changes)
-    weights, info = load_network(job.run.folder / stage / "best.safetensors")
-    network = build(info.arch, job.task.head(info.arch), info.output_stride, 0)
-    network.load_state_dict(weights)
-    result = evaluate(job.run, job.task, job.run.fabric.setup(network))
+    network = job.run.fabric.setup(load(job.run.folder, stage))
+    result = evaluate(job.run, job.task, network)
     write_json(job.run.folder / "val" / "metrics.json", result)
     return result
 
