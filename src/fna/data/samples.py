@@ -1,8 +1,11 @@
-"""What a data set is to the rest of the package: pairs of files, class names, and the problems found on the way."""
+"""What a data set is to the rest of the package: files, class names, and the problems found on the way."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 IGNORE = 255  # the mask value after reading that neither loss nor metric counts
 
@@ -45,3 +48,43 @@ class SegmentationData:
     notes: tuple[str, ...] = ()
     palette: tuple[Colour, ...] | None = None
     problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class BoxSample:
+    """One image and its boxes, as annotated; `name` is the path inside the split without the suffix.
+
+    `size` is the image's (height, width) as the annotations say it, None where they do not. `boxes` (n, 4) are x1, y1,
+    x2, y2 in pixels of the upright image, `labels` (n,) class indices from 0, `crowd` (n,) marks regions that hide
+    many objects (COCO), `areas` (n,) are the annotated areas in square pixels. Boxes without an area are not in here
+    (they are in the data's `problems`); boxes may reach outside of the image.
+    """
+
+    name: str
+    image: Path
+    size: tuple[int, int] | None
+    boxes: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    crowd: NDArray[np.bool_]
+    areas: NDArray[np.float64]
+    image_id: int
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionData:
+    """A data set for object detection, as found on disk.
+
+    `category_ids` are the numbers that the annotations use for the classes, in the order of `classes`; predictions are
+    written with them. `notes` say what was decided and by which rule, `problems` what is wrong and what was dropped.
+    """
+
+    root: Path
+    layout: str
+    classes: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    splits: dict[str, tuple[BoxSample, ...]]
+    notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+Data = SegmentationData | DetectionData
