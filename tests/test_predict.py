@@ -72,7 +72,7 @@ def test_a_photo_is_predicted_as_validation_sees_it(
     sample = Sample(photo.stem, photo, mask_file)
     image = SegmentationDataset([sample], about.mean, about.std, imgsz=imgsz)[0]["image"]
     expected = load(run)(image[None]).argmax(1)[0]
-    found = torch.from_numpy(indices(written.mask))
+    found = torch.from_numpy(indices(written.result))
     assert found.shape == (360, 480)
     assert len(expected.unique()) > 3
     if imgsz is not None:
@@ -89,10 +89,10 @@ def test_a_photo_is_predicted_as_validation_sees_it(
 
 def test_the_mask_is_read_back_as_class_indices_and_has_the_colours_of_the_overlay(run: Path, paint: Paint) -> None:
     [written] = predict(run, [paint("scene.png", (33, 47))], run / "out")
-    mask = read_mask(written.mask)
+    mask = read_mask(written.result)
     assert mask.shape == (33, 47)
     assert set(mask.unique().tolist()) <= {0, 1, 2}
-    with Image.open(written.mask) as picture:
+    with Image.open(written.result) as picture:
         shown = np.array(picture.convert("RGB"))
     for index in mask.unique().tolist():
         assert (shown[mask.numpy() == index] == class_colours(3)[index]).all()
@@ -107,10 +107,10 @@ def test_the_window_of_the_configuration_slides_over_the_image(tmp_path: Path, p
     right.save(tmp_path / "right.png")
     parts = predict(whole, [tmp_path / "left.png", tmp_path / "right.png"], tmp_path / "a")
     [joined] = predict(halves, [photo], tmp_path / "b")
-    expected = np.concatenate([indices(part.mask) for part in parts], 1)
-    assert (indices(joined.mask) == expected).mean() > 0.999
+    expected = np.concatenate([indices(part.result) for part in parts], 1)
+    assert (indices(joined.result) == expected).mean() > 0.999
     [at_once] = predict(whole, [photo], tmp_path / "c")
-    assert (indices(at_once.mask) != expected).any()
+    assert (indices(at_once.result) != expected).any()
 
 
 def test_images_of_one_name_keep_results_of_their_own(run: Path, tmp_path: Path, paint: Paint) -> None:
@@ -118,12 +118,12 @@ def test_images_of_one_name_keep_results_of_their_own(run: Path, tmp_path: Path,
     out = tmp_path / "out"
     written = predict(run, [files[0], tmp_path / "b"], out)
     assert [prediction.image for prediction in written] == [files[i] for i in (0, 3, 4, 2, 1)]
-    names = [prediction.mask.relative_to(out).as_posix() for prediction in written]
+    names = [prediction.result.relative_to(out).as_posix() for prediction in written]
     assert names == ["x_mask.png", "X-2_mask.png", "deep/x_mask.png", "x-2-2_mask.png", "x-3_mask.png"]
     assert len([file for file in out.rglob("*") if file.is_file()]) == 10
     for prediction in written:  # each has its own image's result
         [alone] = predict(run, [prediction.image], tmp_path / "alone")
-        assert (indices(prediction.mask) == indices(alone.mask)).all()
+        assert (indices(prediction.result) == indices(alone.result)).all()
 
 
 def test_one_unreadable_image_is_named_before_anything_is_written(run: Path, tmp_path: Path, paint: Paint) -> None:

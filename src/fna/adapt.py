@@ -14,52 +14,71 @@ from fna.data.dataset import StepSampler
 from fna.evaluate import evaluate, to_device
 from fna.files import write_json, write_text
 from fna.nn.network import Network, build
+from fna.optimizers import weight_optimizer
 from fna.run import MetricsLog, Run
-from fna.schedules import polynomial, set_lr
+from fna.schedules import polynomial, set_lr, stepped
 from fna.tasks.task import Batch, Task
 from fna.weights.checkpoint import NetworkInfo, save_network
-from fna.weights.remap import RemapReport, remap
+from fna.weights.remap import RemapReport, remap, remap_last
 from fna.weights.seeds import Seed
 
 
-def stream(run: Run, data: Dataset[Any], batch: int, first: int, last: int) -> Iterator[Batch]:
+def stream(run: Run, task: Task, data: Dataset[Any], batch: int, first: int, last: int) -> Iterator[Batch]:
     """The batches of steps `first` to `last` - 1 of the training stream."""
-    return iter(DataLoader(data, batch_sampler=StepSampler(first, last, batch), num_workers=run.config.workers))
+    sampler = StepSampler(first, last, batch)
+    return iter(DataLoader(data, batch_sampler=sampler, num_workers=run.config.workers, collate_fn=task.collate))
 
 
 def remapped(config: Config, task: Task, seed: Seed, arch: Arch) -> tuple[Network, RemapReport | None]:
     """The network of `arch` started from the seed; a seed without weights leaves it at its random start."""
-    network = build(arch, task.head(seed.arch), config.output_stride, config.seed)
+    network = build(arch, task.head(arch), config.output_stride, config.seed)
     if not seed.weights:
         return network, None
     initial = network.backbone.state_dict()
     weights, report = remap(seed.arch, seed.weights, arch, initial, **config.remap.model_dump())
     network.backbone.load_state_dict(weights)
-    return network, report
+    head, entries = remap_last(seed.weights, network.head.state_dict())
+    network.head.load_state_dict(head)
+    return network, report.with_head(entries)
 
 
 def network_info(config: Config, task: Task, seed: Seed, arch: Arch) -> NetworkInfo:
     """What is written beside the weights."""
-    return NetworkInfo(
-        arch, config.task, config.head, config.output_stride, task.classes, seed.mean, seed.std, task.imgsz
-    )
+    what = (arch, config.task, config.head, config.output_stride, task.classes, seed.mean, seed.std, task.imgsz)
+    return NetworkInfo(*what, config.detection.model_dump(mode="json") if config.task == "det" else None)
 
 
 @torch.no_grad()
-def refresh_norms(run: Run, model: nn.Module, data: Dataset[Any], batch: int, steps: int) -> None:
+def refresh_norms(run: Run, task: Task, model: nn.Module, data: Dataset[Any], batch: int, steps: int) -> None:
     """Let batch norms see `steps` batches before training (paper 4.1: 2000), weights untouched."""
     model.train()
-    for images in stream(run, data, batch, 0, steps):
+    for images in stream(run, task, data, batch, 0, steps):
         model(to_device(run, images)["image"])
 
 
-def optimizer_for(network: Network, how: Adapt) -> torch.optim.SGD:
-    """SGD with one group for the backbone and one for the head."""
+def optimizer_for(network: Network, how: Adapt) -> Optimizer:
+    """One group for the backbone and one for the head."""
     groups = [
         {"params": list(network.backbone.parameters()), "factor": 1.0},
         {"params": list(network.head.parameters()), "factor": how.head_lr_factor},
     ]
-    return torch.optim.SGD(groups, how.lr, how.momentum, weight_decay=how.weight_decay)
+    return weight_optimizer(groups, how)
+
+
+def learning_rate(step: int, total: int, how: Adapt) -> float:
+    """Warm-up, then the polynomial decay of the paper's segmentation or the steps of its detection."""
+    if how.milestones:
+        return stepped(step, total, how.lr, how.milestones, how.warmup_steps, how.lr_start)
+    return polynomial(step, total, how.lr, how.power, how.warmup_steps, how.lr_start)
+
+
+def training_mode(network: Network, how: Adapt) -> None:
+    """Training mode; with frozen norms those of the backbone keep their running statistics."""
+    network.train()
+    if how.norm == "frozen":
+        for module in network.backbone.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
 
 
 def adapt(run: Run, task: Task, seed: Seed, arch: Arch, stage: str = "train") -> dict[str, Any]:
@@ -80,24 +99,25 @@ def adapt(run: Run, task: Task, seed: Seed, arch: Arch, stage: str = "train") ->
     if first == 0:
         if report is not None:
             write_text(folder / "remap.txt", report.text())
-        refresh_norms(run, model, data, how.batch, how.refresh_steps)
+        refresh_norms(run, task, model, data, how.batch, how.refresh_steps)
     log = MetricsLog(folder / "metrics.csv", first)
-    model.train()
-    batches = stream(run, data, how.batch, first, how.steps)
-    for step in run.steps(stage, first, how.steps, lambda done: run.save(f"{stage}/last.ckpt", parts, done)):
+    training_mode(network, how)
+    total = how.steps if how.epochs is None else max(1, round(how.epochs * len(data) / how.batch))
+    batches = stream(run, task, data, how.batch, first, total)
+    for step in run.steps(stage, first, total, lambda done: run.save(f"{stage}/last.ckpt", parts, done)):
         batch = to_device(run, next(batches))
-        set_lr(optimizer, polynomial(step, how.steps, how.lr, how.power, how.warmup_steps, how.lr_start))
+        set_lr(optimizer, learning_rate(step, total, how))
         loss = training_step(run, task, model, optimizer, batch, how.clip)
         row = {"loss": loss, "lr": optimizer.param_groups[0]["lr"]}
-        if (step + 1) % how.validate_steps == 0 or step + 1 == how.steps:
+        if (step + 1) % how.validate_steps == 0 or step + 1 == total:
             score = validate(run, task, model, info, stage, step + 1)
-            run.note(f"  {stage} {step + 1}/{how.steps}  loss {loss:.3f}  val/{task.score} {100 * score:.1f}")
+            run.note(f"  {stage} {step + 1}/{total}  loss {loss:.3f}  val/{task.score} {100 * score:.1f}")
             log.add(step, **row, **{f"val/{task.score}": score})
         elif step % 20 == 0:
             log.add(step, **row)
 
     save_network(folder / "last.safetensors", network.state_dict(), info)
-    final = {which: run.read_json(f"{stage}/{which}.json") for which in ("best", "last")} | {"steps": how.steps}
+    final = {which: run.read_json(f"{stage}/{which}.json") for which in ("best", "last")} | {"steps": total}
     write_json(folder / "metrics.json", final)
     return final
 
@@ -117,7 +137,7 @@ def training_step(
 
 def validate(run: Run, task: Task, model: nn.Module, info: NetworkInfo, stage: str, step: int) -> float:
     """Evaluate, write last.json, and best.json with best.safetensors where it is the best so far; the score."""
-    result = evaluate(run, task, model) | {"step": step}
+    result = evaluate(run, task, model).result() | {"step": step}
     best = run.read_json(f"{stage}/best.json")
     if best is None or result["score"] > best["score"]:
         save_network(run.folder / stage / "best.safetensors", model.state_dict(), info)

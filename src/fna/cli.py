@@ -53,11 +53,12 @@ def check(words: list[str]) -> int:
     """Exit status 1 when the data has errors."""
     parser = Parser(prog="fna check", description="Find the layout, count, and name everything that is wrong.")
     parser.add_argument("data", help="folder or YAML file")
+    parser.add_argument("--task", choices=("seg", "det"), help="for data that has both: seg, the masks; det, the boxes")
     args = parser.parse_args(words)
     from fna.data.check import check as check_data
     from fna.data.layouts import open_data
 
-    report = check_data(open_data(args.data))
+    report = check_data(open_data(args.data, args.task))
     print(report.text())
     return 1 if report.errors else 0
 
@@ -69,7 +70,9 @@ def count(words: list[str]) -> int:
         "arch", help="zoo name (mobilenet_v2, mobilenet_v2_w035, fna_deeplabv3 ...), JSON file or run folder"
     )
     parser.add_argument(
-        "--head", default="none", help="classifier, deeplabv3, deeplabv3plus, or none: the backbone alone"
+        "--head",
+        default="none",
+        help="classifier, deeplabv3, deeplabv3plus, ssdlite, retinanet, or none: the backbone alone",
     )
     parser.add_argument("--imgsz", default="224", help="HxW, one number is a square")
     parser.add_argument("--classes", type=int, default=1000)
@@ -117,7 +120,7 @@ def _job_parser(verb: str, description: str) -> Any:
             super().__call__(parser, namespace, str(recipe_path(values)), option_string)
 
     parser = JobParser(prog=f"fna {verb}", description=description, allow_abbrev=False)
-    parser.add_argument("data", nargs="?", help="folder of images and masks, or a YAML file that describes it")
+    parser.add_argument("data", nargs="?", help="folder of images with masks or boxes, or a YAML file")
     parser.add_argument("--recipe", action=RecipeAction, help="a recipe's name, or a YAML file; flags after it win")
     parser.add_argument(
         "--out", default="runs/run", help="new run folder; where it exists, the next free number is used"
@@ -178,15 +181,18 @@ def val(words: list[str]) -> int:
     from fna.pipeline import validate
 
     result = validate(args.run, args.stage, device=args.device)
-    for name, iou in result["IoU"].items():
-        print(f"  {name:<20} {'–' if iou is None else f'{100 * iou:5.1f}'}")
-    print(f"mIoU {100 * result['mIoU']:.1f}  pixel accuracy {100 * result['pixel_acc']:.1f}")
+    values = [*result["per_class"].items(), *((n, v) for n, v in result.items() if n != "score")]
+    for name, value in values:
+        if value is None or isinstance(value, float):
+            print(f"  {name:<20} {'–' if value is None else f'{100 * value:5.1f}'}")
     return 0
 
 
 def predict(words: list[str]) -> int:
-    """Masks and overlays for images."""
-    parser = Parser(prog="fna predict", description="Write an overlay with legend and an index mask for each image.")
+    """Masks or boxes for images."""
+    parser = Parser(
+        prog="fna predict", description="Write the mask or the boxes of each image, drawn and raw."
+    )
     parser.add_argument("run", help="run folder or safetensors file")
     parser.add_argument("images", nargs="+", help="image files or folders")
     parser.add_argument("--out", required=True, help="folder for the results")
@@ -274,7 +280,7 @@ VERBS = {
         job("train", "Fine-tune an architecture, the seed's own as the baseline."),
     ),
     "val": Verb("evaluate a run", val),
-    "predict": Verb("masks and overlays for images", predict),
+    "predict": Verb("masks or boxes for images, drawn and raw", predict),
     "export": Verb("ONNX, safetensors or pt2, checked", export),
     "report": Verb("write a run's report, or a table over runs", report),
     "count": Verb("parameters and MAdds of an architecture", count),

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from fna.arch.arch import parse_imgsz
+from fna.arch.heads import DEFAULT_OUTPUT_STRIDE, DETECTORS
 from fna.arch.space import SPACES
 from fna.errors import UserError, unknown
 
@@ -70,10 +71,21 @@ class Augment(Section):
     """How training images are changed."""
 
     resize: ImageSize | None = Field(None, description="resize images to HxW first; default: --imgsz where given")
-    scales: tuple[PositiveFloat, ...] = Field((0.75, 1.0, 1.25), description="one of these factors at random")
-    crop: ImageSize = Field((320, 320), description="random crop HxW in pixels, padded where the image is smaller")
+    scales: tuple[PositiveFloat, ...] = Field(
+        (0.75, 1.0, 1.25), description="segmentation: one of these factors at random"
+    )
+    crop: ImageSize = Field(
+        (320, 320), description="segmentation: random crop HxW in pixels, padded where the image is smaller"
+    )
     flip: bool = Field(True, description="mirror left-right at random")
-    jitter: float = Field(0.0, ge=0, lt=1, description="random change of colour channels and contrast by this share")
+    ssd: bool = Field(False, description="detection: photometric distortion, zoom out and IoU crop, as SSD has it")
+    jitter: float = Field(
+        0.0, ge=0, lt=1, description="segmentation: random change of colour channels and contrast by this share"
+    )
+
+
+Optimizer = Literal["sgd", "rmsprop"]
+Milestones = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], BeforeValidator(split_commas)]
 
 
 class Search(Section):
@@ -83,7 +95,12 @@ class Search(Section):
         "swaps",
         description="alphas: the paper's gradient of the mixture; swaps: paired loss change of single candidates",
     )
-    depths: tuple[PositiveInt, ...] = Field(SPACES["segmentation"][0], description="layers per searched stage")
+    swap: Literal["stage", "layer"] = Field(
+        "stage", description="swaps: what decides as one, a whole stage (kernel, expansion, depth) or each layer"
+    )
+    depths: tuple[PositiveInt, ...] = Field(
+        (), description="layers per searched stage; default: the paper's for the head"
+    )
     kernels: tuple[PositiveInt, ...] = Field((3, 5, 7), description="kernel candidates")
     expansions: tuple[PositiveInt, ...] = Field((3, 6), description="expansion candidates")
     norm: Literal["seed", "plain"] = Field(
@@ -95,6 +112,7 @@ class Search(Section):
     )
     epochs: PositiveFloat = Field(8, description="passes over the weights' part of the training set")
     alpha_epoch: NonNegativeFloat = Field(4, description="alphas start after this epoch")
+    alpha_interval: PositiveInt = Field(1, description="weight steps per alpha step, once alphas have started")
     alpha_split: float = Field(0.2, gt=0, lt=1, description="part of the training set held out for the alphas")
     explore: float = Field(
         0.3,
@@ -104,9 +122,14 @@ class Search(Section):
     )
     batch: PositiveInt = 8
     augment: Augment = Augment()
+    optimizer: Optimizer = "sgd"
+    optimizer_eps: PositiveFloat = Field(1e-8, description="of RMSprop; the authors have 1.0")
     lr: PositiveFloat = 0.02
     lr_start: NonNegativeFloat = 1e-4
-    lr_end: NonNegativeFloat = 1e-3
+    lr_end: NonNegativeFloat = Field(1e-3, description="of the cosine")
+    milestones: Milestones = Field(
+        (), description="learning rate / 10 after each of these shares of the search, instead of the cosine"
+    )
     warmup_epochs: NonNegativeFloat = 1
     momentum: NonNegativeFloat = 0.9
     weight_decay: NonNegativeFloat = 5e-4
@@ -133,17 +156,26 @@ class Adapt(Section):
     """Parameter adaptation (paper 3.2): remap the seed, refresh norm statistics, fine-tune."""
 
     steps: PositiveInt = 1000
+    epochs: PositiveFloat | None = Field(None, description="passes over the training set, in place of steps")
     refresh_steps: NonNegativeInt = Field(50, description="batches to refresh batch-norm statistics before training")
     batch: PositiveInt = 8
     augment: Augment = Augment()
+    optimizer: Optimizer = "sgd"
+    optimizer_eps: PositiveFloat = Field(1e-8, description="of RMSprop; the authors have 1.0")
     lr: PositiveFloat = 0.02
     lr_start: NonNegativeFloat = 1e-4
     warmup_steps: NonNegativeInt = 50
     power: NonNegativeFloat = Field(0.9, description="of the polynomial decay")
+    milestones: Milestones = Field(
+        (), description="learning rate / 10 after each of these shares of the steps, instead of the polynomial decay"
+    )
     head_lr_factor: PositiveFloat = Field(5.0, description="learning rate of the head over that of the backbone")
     momentum: NonNegativeFloat = 0.9
     weight_decay: NonNegativeFloat = 5e-4
     clip: NonNegativeFloat = Field(0.0, description="gradient norm limit, 0 for none")
+    norm: Literal["batch", "frozen"] = Field(
+        "batch", description="backbone norms: statistics of the batch, or the running ones as they were (small batches)"
+    )
     validate_steps: PositiveInt = Field(250, description="validate every so many steps, and at the end")
 
 
@@ -162,16 +194,42 @@ class Evaluate(Section):
     window_stride: float = Field(2 / 3, gt=0, le=1, description="step of the window as part of its size")
 
 
+class Detection(Section):
+    """How images are sized for detectors, and how their outputs become boxes."""
+
+    short_side: PositiveInt | None = Field(
+        None, description="resize images to this shorter side, not to --imgsz; default: 800 for retinanet without one"
+    )
+    long_side: PositiveInt = Field(1333, description="largest longer side after that")
+    anchor_scales: Annotated[tuple[PositiveFloat, ...], BeforeValidator(split_commas)] = Field(
+        (0.1, 0.2, 0.38, 0.56, 0.74, 0.92, 1.1),
+        min_length=7,
+        max_length=7,
+        description="ssdlite: box sizes of the six maps, and the next one, as shares of the image",
+    )
+    score_threshold: float | None = Field(None, ge=0, lt=1, description="default: retinanet 0.05, ssdlite 0.02")
+    nms_threshold: float | None = Field(None, gt=0, le=1, description="default: retinanet 0.5, ssdlite 0.6")
+    detections: PositiveInt | None = Field(None, description="boxes per image; default: retinanet 100, ssdlite 200")
+
+
+RETINANET_SHORT_SIDE = 800
+"""Paper 4.2."""
+HEADS_OF_TASK = {"seg": ("deeplabv3", "deeplabv3plus"), "det": ("ssdlite", "retinanet")}
+"""The heads of each task, its default first."""
+
+
 class Config(Section):
     """One run."""
 
-    task: Literal["seg"] = "seg"
+    task: Literal["auto", "seg", "det"] = Field("auto", description="auto: what the data are")
     backbone: str = Field("mobilenet_v2", description="the seed's architecture where no weights say it (zoo name)")
     weights: str = Field("none", description="FILE, DEFAULT (torchvision), torchvision:NAME, timm:NAME, or none")
     mean: Triple | None = Field(None, description="input mean of RGB in [0, 1]; default: the seed's")
     std: Triple | None = Field(None, description="input std; default: the seed's")
-    head: Literal["deeplabv3", "deeplabv3plus"] = "deeplabv3"
-    output_stride: Literal[8, 16] = 16
+    head: Literal["auto", "deeplabv3", "deeplabv3plus", "ssdlite", "retinanet"] = Field(
+        "auto", description="auto: deeplabv3 for segmentation, ssdlite for detection"
+    )
+    output_stride: Literal[0, 8, 16, 32] = Field(0, description="0: 16 for segmentation, 32 for detection")
     imgsz: ImageSize | None = Field(
         None,
         description="HxW at which images are read and costs counted; default: as they are, the commonest size",
@@ -187,6 +245,7 @@ class Config(Section):
     search: Search = Search()
     adapt: Adapt = Adapt()
     evaluate: Evaluate = Evaluate()
+    detection: Detection = Detection()
     seed: NonNegativeInt = Field(0, description="random seed")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
@@ -199,6 +258,28 @@ class Config(Section):
         if self.remap.depth == "identity" and self.search.norm == "plain":
             raise ValueError("remap.depth 'identity' silences a norm's scale, which search.norm 'plain' does not have")
         return self
+
+
+def resolved(config: Config, task: str) -> Config:
+    """The configuration for data of `task`: what was left to the task and the head is filled in.
+
+    Raises UserError where task, head and output stride do not go together.
+    """
+    if config.task not in ("auto", task):
+        raise UserError(f"task is {config.task!r}, but the data are for the task {task!r}")
+    head = HEADS_OF_TASK[task][0] if config.head == "auto" else config.head
+    if head not in HEADS_OF_TASK[task]:
+        raise UserError(f"head {head!r} does not fit the task {task!r}; its heads are {', '.join(HEADS_OF_TASK[task])}")
+    stride = config.output_stride or DEFAULT_OUTPUT_STRIDE[head]
+    if head in DETECTORS and stride != 32:
+        raise UserError(f"output_stride is {stride}, but the head {head} needs 32")
+    depths = config.search.depths or SPACES[head if head in SPACES else "segmentation"][0]
+    search = config.search.model_copy(update={"depths": depths})
+    detection = config.detection
+    if head == "retinanet" and config.imgsz is None and detection.short_side is None:
+        detection = detection.model_copy(update={"short_side": RETINANET_SHORT_SIDE})
+    found = {"task": task, "head": head, "output_stride": stride, "search": search, "detection": detection}
+    return config.model_copy(update=found)
 
 
 def recipe_names() -> list[str]:

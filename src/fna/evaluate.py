@@ -1,13 +1,11 @@
 """Model and task in, metrics out."""
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
 from fna.run import Run
-from fna.tasks.task import Batch, Task
+from fna.tasks.task import Batch, Evaluator, Task
 
 
 def to_device(run: Run, batch: Batch) -> dict[str, torch.Tensor]:
@@ -18,12 +16,16 @@ def to_device(run: Run, batch: Batch) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def evaluate(run: Run, task: Task, model: nn.Module) -> dict[str, Any]:
-    """Metrics over the validation images, whole, one at a time; the model's training mode is left as it was."""
-    training = model.training
+def evaluate(run: Run, task: Task, model: nn.Module) -> Evaluator:
+    """The task's evaluator after the validation images, whole, one at a time; the model's modes are left as they were.
+
+    Each module has its own mode: frozen norms stay in evaluation mode while the rest trains.
+    """
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     evaluator = task.evaluator()
-    for batch in DataLoader(task.validation(), num_workers=run.config.workers):
+    for batch in DataLoader(task.validation(), num_workers=run.config.workers, collate_fn=task.collate):
         evaluator.update(model, to_device(run, batch))
-    model.train(training)
-    return evaluator.result()
+    for module, training in modes:
+        module.training = training
+    return evaluator

@@ -10,8 +10,8 @@ from fna.arch import zoo
 from fna.arch.arch import Arch
 from fna.arch.cost import Count, count_model
 from fna.arch.derive import derive
-from fna.arch.space import Space
-from fna.config import Config, from_data, load_config, parse_madds, recipe_path
+from fna.arch.space import Space, joined
+from fna.config import Config, from_data, load_config, parse_madds, recipe_path, resolved
 from fna.data.layouts import open_data
 from fna.errors import UserError
 from fna.evaluate import evaluate
@@ -50,11 +50,17 @@ class Job:
         return count_model(arch, self.task.head(arch), self.task.imgsz, self.run.config.output_stride)
 
 
+def wanted_task(config: Config) -> str | None:
+    """The task that data are opened for, None where they decide."""
+    return None if config.task == "auto" else config.task
+
+
 def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: str | None = None) -> Job:
     """Check seed, architecture and data, then make the run folder; nothing is written when one is wrong."""
     seed = load_seed(config)
     wanted_arch(arch, seed)
-    opened = open_data(data)
+    opened = open_data(data, wanted_task(config))
+    config = resolved(config, opened.task)
     task = TASKS[config.task](config, opened, seed.mean, seed.std)
     run = Run.create(out, config)
     write_json(run.folder / "run.json", {"verb": verb, "data": str(Path(data).resolve()), "arch": arch})
@@ -70,7 +76,8 @@ def reopen(folder: str | Path, **changes: Any) -> tuple[str, Job, str | None]:
     if what is None:
         raise UserError(f"{folder} has no run.json, so what it was doing is unknown")
     seed = load_seed(run.config)
-    task = TASKS[run.config.task](run.config, open_data(what["data"]), seed.mean, seed.std)
+    opened = open_data(what["data"], wanted_task(run.config))
+    task = TASKS[run.config.task](run.config, opened, seed.mean, seed.std)
     return what["verb"], Job(run, seed, task), what["arch"]
 
 
@@ -95,7 +102,7 @@ def describe(job: Job) -> None:
 
 def run_search(job: Job) -> None:
     """Search, then derive an architecture for every budget."""
-    run, space = job.run, make_space(job.seed, job.run.config.search)
+    run, space = job.run, make_space(job.task, job.seed, job.run.config.search)
     run.note(f"search: {len(space.searched)} layers, 10^{space.size_log10:.1f} architectures")
     with run.ledger("search"):
         result = search_logits(run, job.task, job.seed)
@@ -124,8 +131,9 @@ def labelled(texts: Sequence[str]) -> Budgets:
 def run_derive(job: Job, space: Space, result: dict[str, Any], budgets: Budgets) -> None:
     """Write arch.json (or one arch-BUDGET.json per budget) from the search's logits; an existing one is kept."""
     costs, run = result["madds"], job.run
-    smallest_path = tuple(min(range(len(row)), key=row.__getitem__) for row in costs)
-    smallest = job.count(space.pick(smallest_path)).madds
+    choices = tuple(tuple(tuple(part) for part in group) for group in result["choices"])
+    cheapest = [min(range(len(row)), key=row.__getitem__) for row in costs]
+    smallest = job.count(space.pick(joined(choices, cheapest))).madds
     fixed = smallest - sum(map(min, costs))
     for label, budget in budgets:
         if (run.folder / f"arch{label}.json").is_file():
@@ -137,8 +145,8 @@ def run_derive(job: Job, space: Space, result: dict[str, Any], budgets: Budgets)
                 f"{smallest / 1e9:.4f} G (whole model at {job.task.imgsz[0]}x{job.task.imgsz[1]})"
             )
         # Logits, not log probabilities: they differ by a constant per layer, which moves no choice.
-        path = derive(result["logits"], costs, None if budget is None else budget - fixed)
-        arch = space.pick(path)
+        picks = derive(result["logits"], costs, None if budget is None else budget - fixed)
+        arch = space.pick(joined(choices, picks))
         cost = job.count(arch)
         assert budget is None or cost.madds <= budget
         limit = "" if budget is None else f" <= {budget / 1e9:.4f} G"
@@ -229,11 +237,14 @@ def train(
 
 
 def validate(folder: str | Path, stage: str = "train", **changes: Any) -> dict[str, Any]:
-    """Evaluate the best network of a run again on the validation images; writes val/metrics.json."""
+    """Evaluate the best network of a run again on the validation images; writes val/metrics.json
+    and, for detection, val/predictions.json."""
     _, job, _ = reopen(folder, **changes)
     network = job.run.fabric.setup(load(job.run.folder, stage))
-    result = evaluate(job.run, job.task, network)
-    write_json(job.run.folder / "val" / "metrics.json", result)
+    evaluator = evaluate(job.run, job.task, network)
+    result = evaluator.result()
+    for name, content in ({"metrics.json": result} | evaluator.files()).items():
+        write_json(job.run.folder / "val" / name, content)
     return result
 
 
@@ -244,4 +255,4 @@ def derive_again(folder: str | Path, budget: str) -> None:
     if result is None:
         raise UserError(f"{folder} has no finished search (search/result.json)")
     budgets = labelled([text.strip() for text in budget.split(",")])
-    run_derive(job, make_space(job.seed, job.run.config.search), result, budgets)
+    run_derive(job, make_space(job.task, job.seed, job.run.config.search), result, budgets)

@@ -1,10 +1,11 @@
-"""Masks and overlays for image files."""
+"""Masks or boxes, and pictures of them, for image files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -12,23 +13,34 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from fna.arch.arch import HW
-from fna.config import Evaluate, from_data, load_config
+from fna.config import Config, Evaluate, from_data, load_config
+from fna.data.box_dataset import Resize
 from fna.data.images import read_image
 from fna.data.pairs import IMAGE_SUFFIXES
 from fna.errors import UserError
+from fna.files import write_json
 from fna.load import TrainedNetwork, load, prepare
+from fna.tasks.box_drawing import draw_boxes
+from fna.tasks.detection import DIVISOR, detector_of
+from fna.tasks.detectors import Detector
 from fna.tasks.drawing import class_colours, mask_picture, overlay, save_picture
 from fna.tasks.segmentation import predict_classes
 
 LISTED = 10
+DRAWN_SCORE = 0.3
+"""Boxes below it are in the JSON but not in the picture: a detector gives a hundred guesses for every image."""
+
+
+ENDINGS = {"seg": "mask.png", "det": "boxes.json"}
+"""What the raw result of each task is called, after the image's name."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """An image file and what was written for it."""
+    """An image file and what was written for it: the raw result, and a picture of it."""
 
     image: Path
-    mask: Path
+    result: Path
     overlay: Path
 
 
@@ -39,29 +51,42 @@ def predict(
     device: str = "auto",
     stage: str = "train",
 ) -> list[Prediction]:
-    """Write OUT/NAME_mask.png (class indices, 8-bit palette) and OUT/NAME_overlay.png for every image.
+    """Write OUT/NAME_overlay.png and the raw result of every image.
 
+    That is OUT/NAME_mask.png for segmentation (class indices, 8-bit palette), of the image's size, and
+    OUT/NAME_boxes.json for detection (class, score, x1, y1, x2, y2 in pixels of the upright image, best first).
     `images` are files and folders (searched with their subfolders, which are kept in NAME); a NAME that is taken gets
-    -2, -3 and so on. Masks have the size of the image. A run folder says how images were resized and whether windows
-    slide; for a .safetensors file they are predicted whole at their own size.
+    -2, -3 and so on. A run folder says how images were resized and whether windows slide; for a .safetensors file
+    masks are predicted whole at the image's own size.
     Raises UserError, before anything is written, naming all images that cannot be read.
     """
     network = load(run_or_file, stage)
-    if network.info.task != "seg":
-        raise UserError(f"{run_or_file} is a network for the task {network.info.task!r}; masks need 'seg'.")
     config = load_config(Path(run_or_file) / "config.yaml") if Path(run_or_file).is_dir() else from_data({})
     place = compute_device(device)
-    found = find_images(images, Path(out))
+    found = find_images(images, Path(out), ENDINGS[network.info.task])
     _check_readable([prediction.image for prediction in found])
     network.to(place)
+    write = boxes_writer(network) if network.info.task == "det" else mask_writer(network, config)
     console = Console(stderr=True)
     for prediction in track(found, "predict", console=console, transient=True, disable=not console.is_terminal):
-        image = read_image(prediction.image)
-        mask = predict_mask(network, image, config.imgsz, config.evaluate)
-        names = network.info.classes
-        save_picture(mask_picture(mask, class_colours(len(names))), prediction.mask)
-        save_picture(overlay(image, mask, names, class_colours(len(names))), prediction.overlay)
+        write(read_image(prediction.image), prediction)
     return found
+
+
+Writer = Callable[[Tensor, Prediction], None]
+
+
+def mask_writer(network: TrainedNetwork, config: Config) -> Writer:
+    """Writes the mask of an image, uint8 (3, H, W), and the image under it with a legend."""
+    names = network.info.classes
+    colours = class_colours(len(names))
+
+    def write(image: Tensor, prediction: Prediction) -> None:
+        mask = predict_mask(network, image, config.imgsz, config.evaluate)
+        save_picture(mask_picture(mask, colours), prediction.result)
+        save_picture(overlay(image, mask, names, colours), prediction.overlay)
+
+    return write
 
 
 @torch.inference_mode()
@@ -71,6 +96,43 @@ def predict_mask(network: TrainedNetwork, image: Tensor, imgsz: HW | None, how: 
     batch = prepare(image, network.info, imgsz)[None].to(device, memory_format=torch.channels_last)
     mask = predict_classes(network, batch, how).to(torch.uint8)
     return transforms.resize(mask, list(image.shape[1:]), InterpolationMode.NEAREST_EXACT)[0].cpu()
+
+
+def boxes_writer(network: TrainedNetwork) -> Writer:
+    """Writes the boxes of an image, uint8 (3, H, W), as JSON, and the image with the surer ones drawn."""
+    names = network.info.classes
+    colours = class_colours(len(names))
+    detector, resize = detector_of(network.info)
+
+    def write(image: Tensor, prediction: Prediction) -> None:
+        found = predict_boxes(network, image, detector, resize)
+        listed = [
+            {"class": names[label], "score": round(score, 5), "box": [round(side, 2) for side in box]}
+            for box, label, score in zip(*(found[k].tolist() for k in ("boxes", "labels", "scores")), strict=True)
+        ]
+        height, width = image.shape[1:]
+        about = {"image": str(prediction.image), "height": height, "width": width, "boxes": listed}
+        write_json(prediction.result, about)
+        sure = found["scores"] >= DRAWN_SCORE
+        boxes, labels, scores = (found[k][sure] for k in ("boxes", "labels", "scores"))
+        drawn = draw_boxes(image, boxes, labels, scores, names, colours)
+        save_picture(drawn, prediction.overlay)
+
+    return write
+
+
+@torch.inference_mode()
+def predict_boxes(network: TrainedNetwork, image: Tensor, detector: Detector, resize: Resize) -> dict[str, Tensor]:
+    """boxes (n, 4), scores (n,), labels (n,) of an image, uint8 (3, H, W), in its pixels, best first; on the CPU."""
+    device = next(network.parameters()).device
+    original = (image.shape[1], image.shape[2])
+    size = resize.target(*original)
+    padding = [-side % DIVISOR for side in size]
+    batch = F.pad(prepare(image, network.info, size), (0, padding[1], 0, padding[0]))[None]
+    outputs = network(batch.to(device, memory_format=torch.channels_last))
+    (found,) = detector.detect(outputs, batch.shape[2:], [size])
+    scale = torch.tensor([original[1] / size[1], original[0] / size[0]]).repeat(2)
+    return {key: value.cpu() * scale if key == "boxes" else value.cpu() for key, value in found.items()}
 
 
 def compute_device(name: str) -> torch.device:
@@ -86,7 +148,7 @@ def compute_device(name: str) -> torch.device:
     return device
 
 
-def find_images(inputs: Sequence[str | Path], out: Path) -> list[Prediction]:
+def find_images(inputs: Sequence[str | Path], out: Path, ending: str = ENDINGS["seg"]) -> list[Prediction]:
     """The images among files and folders, with an output name for each; two images never share one.
 
     Raises UserError for missing files, folders without images, and an `out` that would mix results with images.
@@ -100,12 +162,12 @@ def find_images(inputs: Sequence[str | Path], out: Path) -> list[Prediction]:
                 number += 1
                 unique = f"{name}-{number}"
             taken.add(unique.casefold())
-            found.append(Prediction(file, out / f"{unique}_mask.png", out / f"{unique}_overlay.png"))
+            found.append(Prediction(file, out / f"{unique}_{ending}", out / f"{unique}_overlay.png"))
     if not found:
         raise UserError("no images were given; give files or folders.")
     sources = {prediction.image.resolve() for prediction in found}
     for prediction in found:
-        for target in (prediction.mask, prediction.overlay):
+        for target in (prediction.result, prediction.overlay):
             if target.resolve() in sources:
                 raise UserError(f"{target} is one of the images and would be overwritten. Give another output folder.")
     return found

@@ -1,6 +1,7 @@
 """Learning rates as pure functions of the step."""
 
 import math
+from collections.abc import Sequence
 
 from torch.optim import Optimizer
 
@@ -23,6 +24,15 @@ def cosine(step: int, total: int, peak: float, end: float, warmup_steps: int = 0
         return warmup(step, warmup_steps, start, peak)
     progress = (step - warmup_steps) / max(1, total - warmup_steps)
     return end + (peak - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def stepped(
+    step: int, total: int, peak: float, milestones: Sequence[float], warmup_steps: int = 0, start: float = 0.0
+) -> float:
+    """Linear warm-up, then `peak` divided by 10 after each of `milestones`, shares of `total` (paper 4.2)."""
+    if step < warmup_steps:
+        return warmup(step, warmup_steps, start, peak)
+    return peak * 0.1 ** sum(step >= share * total for share in milestones)
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:

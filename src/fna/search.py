@@ -19,57 +19,75 @@ from torch.optim import Optimizer
 
 from fna.adapt import stream, training_step
 from fna.arch.cost import candidate_madds
-from fna.arch.space import Path, Space, expand
+from fna.arch.health import Rows, softmax, stage_health
+from fna.arch.space import Choices, Path, Space, expand, joined, madds_of
 from fna.config import Config, Search
 from fna.evaluate import to_device
 from fna.files import write_json
 from fna.nn.network import Network, build_supernet
 from fna.nn.supernet import SuperNet
+from fna.optimizers import weight_optimizer
 from fna.run import MetricsLog, Run
-from fna.schedules import cosine, set_lr
+from fna.schedules import cosine, set_lr, stepped
 from fna.swaps import score_swaps
 from fna.tasks.task import Batch, Task
-from fna.weights.remap import remap, sort_channels
+from fna.weights.remap import remap, remap_last, sort_channels
 from fna.weights.seeds import Seed
-
-Rows = list[list[float]]
 
 COMBINE: dict[str, Callable[[Sequence[float]], float]] = {"mean": fmean, "worst": min}
 """How replicas become one: their mean, or a candidate's worst score, so that only what all of them favour is chosen."""
 
 
-def make_space(seed: Seed, how: Search) -> Space:
-    """The configured space around the seed."""
-    return expand(seed.arch, how.depths, how.kernels, how.expansions)
+def make_space(task: Task, seed: Seed, how: Search) -> Space:
+    """The configured space around the seed; the task's head may narrow it."""
+    return expand(seed.arch, how.depths, how.kernels, how.expansions, task.head(seed.arch).taps)
 
 
 def search(run: Run, task: Task, seed: Seed) -> dict[str, Any]:
-    """Search, and return (and write to search/result.json) the logits of every candidate.
+    """Search, and return (and write to search/result.json) the logits of every alternative.
 
-    Keys: `layers` (name and candidates), `logits` (of all replicas together, by `combine`; their softmax are the
-    probabilities), `replicas` (logits of each), `repeatability` (rank correlation between replicas, within layers),
-    `madds` of each candidate.
+    Keys: `layers` (name and candidates of each group that decides as one, a layer or a stage), `choices` (the candidate
+    index of each of its layers), `logits` (of all replicas together, by `combine`; their softmax are the
+    probabilities), `replicas` (logits of each), `repeatability` (rank correlation between replicas, within groups),
+    `madds` of each alternative.
     """
     done = run.read_json("search/result.json")
     if done is not None:
         return done
-    how, space = run.config.search, make_space(seed, run.config.search)
+    how, space = run.config.search, make_space(task, seed, run.config.search)
     costs = candidate_madds(space, task.imgsz, run.config.output_stride)
+    choices = make_choices(space, seed, how)
     replicas = [search_once(run, task, seed, space, replica, costs) for replica in range(how.replicas)]
     combine = COMBINE[how.combine]
     logits = [[combine(values) for values in zip(*rows, strict=True)] for rows in zip(*replicas, strict=True)]
     if how.method == "swaps":
-        logits = cautious(logits, space.path_of(seed.arch), how.caution * standard_error(replicas))
+        logits = cautious(logits, picks_of(choices, space.path_of(seed.arch)), how.caution * standard_error(replicas))
     result = {
         "method": how.method,
-        "layers": [{"name": name, "candidates": [str(op) for op in ops]} for name, ops in space.searched],
+        "layers": [{"name": name, "candidates": texts} for name, texts in space.alternative_names(choices)],
+        "choices": choices,
         "logits": logits,
         "replicas": replicas,
         "repeatability": repeatability(replicas),
-        "madds": costs,
+        "madds": madds_of(choices, costs),
     }
     write_json(run.folder / "search/result.json", result)
     return result
+
+
+def make_choices(space: Space, seed: Seed, how: Search) -> Choices:
+    """What decides as one: whole stages where swaps are so configured, else every layer."""
+    whole = how.method == "swaps" and how.swap == "stage"
+    return space.stage_choices(space.path_of(seed.arch)) if whole else space.layer_choices()
+
+
+def picks_of(choices: Choices, path: Path) -> tuple[int, ...]:
+    """The alternative of every group that makes up `path`."""
+    picks, first = [], 0
+    for group in choices:
+        picks.append(group.index(path[first : first + len(group[0])]))
+        first += len(group[0])
+    return tuple(picks)
 
 
 def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, costs: list[list[int]]) -> Rows:
@@ -79,7 +97,8 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
     if finished is not None:
         return finished
     network = super_network(config, task, seed, space, replica)
-    supernet, seed_path = network.backbone, space.path_of(seed.arch)
+    supernet, choices = network.backbone, make_choices(space, seed, how)
+    seed_picks = picks_of(choices, space.path_of(seed.arch))
     assert isinstance(supernet, SuperNet)
     model, weights, alphas = run.fabric.setup(network, *optimizers(network, supernet, how))
     weight_samples, alpha_samples = task.splits(replica)
@@ -90,29 +109,32 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
     log = MetricsLog(run.folder / folder / "metrics.csv", first)
     alpha_log = MetricsLog(run.folder / folder / "alphas.csv", first)
     model.train()
-    weight_batches = stream(run, weight_data, how.batch, first, times.total)
-    alpha_batches = stream(run, alpha_data, how.batch, max(first, times.alpha_start), times.total)
+    weight_batches = stream(run, task, weight_data, how.batch, first, times.total)
+    alpha_batches = stream(run, task, alpha_data, how.batch, times.alpha_steps(first), times.alpha_steps(times.total))
     label = f"search {replica + 1}/{how.replicas}"
     for step in run.steps(label, first, times.total, lambda done: run.save(f"{folder}/last.ckpt", parts, done)):
         # 1. Alphas, when the weights have been trained enough: all candidates at once, on images the weights never see.
         learning = step >= times.alpha_start
-        if learning:
+        if times.alpha_steps(step + 1) > times.alpha_steps(step):
             batch = to_device(run, next(alpha_batches))
             log.add(step, **alpha_step(run, task, model, supernet, alphas, batch, costs))
 
         # 2. Weights: one path, so that a step costs one network and not seven.
         batch = to_device(run, next(weight_batches))
-        path = sample_path(space, seed_path, supernet, how, (config.seed, replica, step), learning)
-        set_lr(weights, cosine(step, times.total, how.lr, how.lr_end, times.warmup, how.lr_start))
+        path = sample_path(choices, seed_picks, supernet, how, (config.seed, replica, step), learning)
+        set_lr(weights, learning_rate(step, times, how))
         loss = training_step(run, task, model, weights, batch, how.clip, path)
         if step % 20 == 0:
             log.add(step, loss=loss, lr=weights.param_groups[0]["lr"])
         if learning and (step + 1) % times.epoch == 0:
-            alpha_log.add(step, **alpha_columns(space, supernet))
+            probabilities = [p.tolist() for p in supernet.probabilities()]
+            alpha_log.add(step, **alpha_columns(space, probabilities), **health_columns(space, probabilities))
+            show_health(run, space, probabilities, label)
 
     if how.method == "swaps":
-        batches = stream(run, alpha_data, how.batch, 0, how.swap_batches)
-        logits = score_swaps(run, task, model, space, seed_path, batches, f"{folder}/swaps")
+        batches = stream(run, task, alpha_data, how.batch, 0, how.swap_batches)
+        logits = score_swaps(run, task, model, choices, seed_picks, batches, f"{folder}/swaps")
+        show_health(run, space, layer_probabilities(space, choices, logits), label)
     else:
         logits = [alpha.tolist() for alpha in supernet.alphas]
     write_json(run.folder / folder / "logits.json", logits)
@@ -145,20 +167,32 @@ class Times:
     total: int
     warmup: int
     alpha_start: int
+    alpha_interval: int
+
+    def alpha_steps(self, step: int) -> int:
+        """How many alpha steps come before weight step `step` is done: one every `alpha_interval` steps."""
+        return -(-max(0, step - self.alpha_start) // self.alpha_interval)
 
     @staticmethod
     def of(how: Search, images: int) -> "Times":
         """From epochs over `images` images to steps; swaps have no alphas to learn."""
         epoch = max(1, images // how.batch)
         total, warmup, start = (round(n * epoch) for n in (how.epochs, how.warmup_epochs, how.alpha_epoch))
-        return Times(epoch, total, warmup, total if how.method == "swaps" else start)
+        return Times(epoch, total, warmup, total if how.method == "swaps" else start, how.alpha_interval)
+
+
+def learning_rate(step: int, times: Times, how: Search) -> float:
+    """Warm-up, then the cosine of the paper's segmentation or the steps of its detection."""
+    if how.milestones:
+        return stepped(step, times.total, how.lr, how.milestones, times.warmup, how.lr_start)
+    return cosine(step, times.total, how.lr, how.lr_end, times.warmup, how.lr_start)
 
 
 def optimizers(network: Network, supernet: SuperNet, how: Search) -> tuple[Optimizer, Optimizer]:
-    """SGD for the weights, Adam for the alphas (paper 4.1)."""
+    """The configured one for the weights, Adam for the alphas (paper 4.1, 4.2)."""
     weights = [*supernet.weights(), *network.head.parameters()]
     return (
-        torch.optim.SGD(weights, how.lr, how.momentum, weight_decay=how.weight_decay),
+        weight_optimizer(weights, how),
         torch.optim.Adam(supernet.alphas, how.alpha_lr, how.alpha_betas, weight_decay=how.alpha_weight_decay),
     )
 
@@ -175,6 +209,7 @@ def super_network(config: Config, task: Task, seed: Seed, space: Space, replica:
         seed_weights = sort_channels(seed.arch, seed.weights, config.remap.width) if how.share else seed.weights
         weights, _ = remap(seed.arch, seed_weights, supernet.weight_space, supernet.state_dict(), **strategies)
         supernet.load_state_dict(weights)
+        network.head.load_state_dict(remap_last(seed.weights, network.head.state_dict())[0])
     generator = torch.Generator().manual_seed(random_seed)
     with torch.no_grad():
         for alpha, choice in zip(supernet.alphas, space.path_of(seed.arch), strict=True):
@@ -185,27 +220,67 @@ def super_network(config: Config, task: Task, seed: Seed, space: Space, replica:
 
 
 def sample_path(
-    space: Space, seed_path: Path, supernet: SuperNet, how: Search, key: tuple[int, int, int], from_alphas: bool
+    choices: Choices,
+    seed_picks: Sequence[int],
+    supernet: SuperNet,
+    how: Search,
+    key: tuple[int, int, int],
+    from_alphas: bool,
 ) -> Path:
     """The path of one weight step, a function of `key` (random seed, replica, step) and, later, the alphas."""
     generator = random.Random(repr(key))
-    sizes = [len(candidates) for _, candidates in space.searched]
     if from_alphas:
         rows = [p.tolist() for p in supernet.probabilities()]
         return tuple(generator.choices(range(len(row)), row)[0] for row in rows)
-    return tuple(
-        generator.randrange(size) if generator.random() < how.explore else choice
-        for size, choice in zip(sizes, seed_path, strict=True)
-    )
+    picks = [
+        generator.randrange(len(group)) if generator.random() < how.explore else own
+        for group, own in zip(choices, seed_picks, strict=True)
+    ]
+    return joined(choices, picks)
 
 
-def alpha_columns(space: Space, supernet: SuperNet) -> dict[str, float]:
+def layer_probabilities(space: Space, choices: Choices, logits: Rows) -> Rows:
+    """The probability of every candidate of every searched layer, from the logits of the groups' alternatives."""
+    rows: Rows = []
+    for group, row in zip(choices, logits, strict=True):
+        first = len(rows)
+        rows += [[0.0] * len(ops) for _, ops in space.searched[first : first + len(group[0])]]
+        for part, p in zip(group, softmax(row), strict=True):
+            for layer, candidate in enumerate(part):
+                rows[first + layer][candidate] += p
+    return rows
+
+
+def alpha_columns(space: Space, probabilities: Rows) -> dict[str, float]:
     """The probability of every candidate, by layer and candidate name."""
     return {
         f"{name}.{op}": p
-        for (name, candidates), row in zip(space.searched, supernet.probabilities(), strict=True)
-        for op, p in zip(candidates, row.tolist(), strict=True)
+        for (name, candidates), row in zip(space.searched, probabilities, strict=True)
+        for op, p in zip(candidates, row, strict=True)
     }
+
+
+def health_columns(space: Space, probabilities: Rows) -> dict[str, float]:
+    """Entropy and skip probability of every stage."""
+    return {
+        f"stage {health.stage} {name}": value
+        for health in stage_health(space, probabilities)
+        for name, value in (("entropy", health.entropy), ("skip", health.skip))
+        if value is not None
+    }
+
+
+def show_health(run: Run, space: Space, probabilities: Rows, label: str) -> None:
+    """One line with every stage's entropy and skip probability, and a warning for each that has collapsed."""
+    stages = stage_health(space, probabilities)
+    run.note(f"  {label}: " + "  ".join(map(str, stages)))
+    for health in stages:
+        if health.collapsed:
+            run.note(
+                f"  warning: stage {health.stage} collapses into skips (probability {health.skip:.2f}). What helps: "
+                "search.method swaps, search.alpha_start seed, search.norm seed, a smaller search.cost_weight, "
+                "larger batches"
+            )
 
 
 def standard_error(replicas: Sequence[Rows]) -> float:
@@ -218,11 +293,11 @@ def standard_error(replicas: Sequence[Rows]) -> float:
     return math.sqrt(fmean(estimates)) if estimates else 0.0
 
 
-def cautious(logits: Rows, seed_path: Path, penalty: float) -> Rows:
-    """Scores with `penalty` taken off every candidate but the seed's own: a change has to earn it to be chosen."""
+def cautious(logits: Rows, seed_picks: Sequence[int], penalty: float) -> Rows:
+    """Scores with `penalty` taken off every alternative but the seed's own: a change has to earn it to be chosen."""
     return [
         [value if candidate == own else value - penalty for candidate, value in enumerate(row)]
-        for row, own in zip(logits, seed_path, strict=True)
+        for row, own in zip(logits, seed_picks, strict=True)
     ]
 
 

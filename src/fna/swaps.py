@@ -1,16 +1,16 @@
-"""What a candidate is worth, measured by pairs: the held-out loss when it alone is swapped into the seed's path.
+"""What a change is worth, measured by pairs: the held-out loss when it alone is swapped into the seed's path.
 
-A trained super network runs the seed's path and every path that differs from it in one layer, all on the same batches,
-so that what the batches have in common cancels. The scores add up over layers to first order, which is what the exact
-derivation under a budget assumes.
+A trained super network runs the seed's path and every path that differs from it in one group (a layer, or a whole
+stage), all on the same batches, so that what the batches have in common cancels. The scores add up over groups to first
+order, which is what the exact derivation under a budget assumes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
 
-from fna.arch.space import Path, Space
+from fna.arch.space import Choices, Path, joined
 from fna.evaluate import to_device
 from fna.run import Run
 from fna.tasks.task import Batch, Task
@@ -19,13 +19,13 @@ TEMPERATURE = 0.01
 """Loss difference per unit of logit, about the standard error of one score; the derivation does not depend on it."""
 
 
-def single_swaps(space: Space, seed_path: Path) -> list[tuple[int, int, Path]]:
-    """(layer, candidate, path) of every path that differs from the seed's in one layer."""
+def single_swaps(choices: Choices, seed_picks: Sequence[int]) -> list[tuple[int, int, Path]]:
+    """(group, alternative, path) of every path that differs from the seed's in one group."""
     return [
-        (layer, candidate, (*seed_path[:layer], candidate, *seed_path[layer + 1 :]))
-        for layer, (_, candidates) in enumerate(space.searched)
-        for candidate in range(len(candidates))
-        if candidate != seed_path[layer]
+        (g, alternative, joined(choices, (*seed_picks[:g], alternative, *seed_picks[g + 1 :])))
+        for g, group in enumerate(choices)
+        for alternative in range(len(group))
+        if alternative != seed_picks[g]
     ]
 
 
@@ -39,13 +39,19 @@ def batch_statistics(model: nn.Module) -> None:
 
 @torch.no_grad()
 def score_swaps(
-    run: Run, task: Task, model: nn.Module, space: Space, seed_path: Path, batches: Iterator[Batch], folder: str
+    run: Run,
+    task: Task,
+    model: nn.Module,
+    choices: Choices,
+    seed_picks: Sequence[int],
+    batches: Iterator[Batch],
+    folder: str,
 ) -> list[list[float]]:
-    """Logits (layers, candidates): minus the mean loss change over `batches`, over `TEMPERATURE`; 0 for the seed's own.
+    """Logits (groups, alternatives): minus the mean loss change over `batches`, over `TEMPERATURE`; 0 for the seed's.
 
     Resumes after the last whole batch; the loss table is kept in FOLDER/last.ckpt.
     """
-    swaps = single_swaps(space, seed_path)
+    swaps, seed_path = single_swaps(choices, seed_picks), joined(choices, seed_picks)
     state = run.load_state(f"{folder}/last.ckpt")
     table: list[list[float]] = state["table"] if state else []
     held = list(batches)
@@ -62,7 +68,7 @@ def score_swaps(
         reference = loss(batch, seed_path)
         table.append([loss(batch, path) - reference for _, _, path in swaps])
 
-    logits = [[0.0] * len(candidates) for _, candidates in space.searched]
-    for (layer, candidate, _), changes in zip(swaps, zip(*table, strict=True), strict=True):
-        logits[layer][candidate] = -sum(changes) / len(changes) / TEMPERATURE
+    logits = [[0.0] * len(group) for group in choices]
+    for (g, alternative, _), changes in zip(swaps, zip(*table, strict=True), strict=True):
+        logits[g][alternative] = -sum(changes) / len(changes) / TEMPERATURE
     return logits

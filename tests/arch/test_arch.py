@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fna.arch.arch import Arch, Stage, Tap, placed, stage_at_stride, tap_channels, tap_stride
+from fna.arch.arch import Arch, Stage, Tap, placed, stages_at_stride, tap_channels, tap_stride
 from fna.arch.layers import MBConv
 from fna.arch.zoo import LAYERS, build
 from fna.errors import UserError
@@ -146,10 +146,10 @@ def test_an_output_stride_other_than_8_16_32_is_an_error() -> None:
 
 def test_the_stage_at_a_stride_is_the_deepest_one() -> None:
     arch = build("mobilenet_v2")
-    assert [stage_at_stride(arch, stride) for stride in (2, 4, 8, 16, 32)] == [0, 1, 2, 4, 6]
+    assert [stages_at_stride(arch, stride) for stride in (2, 4, 8, 16, 32)] == [[0], [1], [2], [3, 4], [5, 6]]
     assert tap_channels(arch, Tap(4)) == 96
     with pytest.raises(UserError, match="no stage at stride 64"):
-        stage_at_stride(arch, 64)
+        stages_at_stride(arch, 64)
 
 
 def test_printing_shows_one_stage_per_line() -> None:

@@ -18,7 +18,7 @@ from fna.arch.cost import (
     count_model,
     expected_madds,
 )
-from fna.arch.heads import HEADS, describe
+from fna.arch.heads import DETECTORS, HEADS, describe
 from fna.arch.layers import Conv, MBConv
 from fna.arch.space import named_space
 from fna.arch.zoo import build
@@ -27,13 +27,12 @@ from fna.nn.backbone import Backbone
 from fna.nn.heads import build_head
 from fna.nn.network import Network
 
-ROWS = ["classifier", "deeplabv3", "deeplabv3plus"]
+ROWS = ["classifier", "deeplabv3", "deeplabv3plus", "retinanet", "ssdlite"]
 
 
 def test_published_rows_come_out_to_the_last_digit(shared: Path) -> None:
     rows: list[dict[str, Any]] = json.loads((shared / "counts.json").read_text(encoding="utf-8"))["models"]
-    rows = [row for row in rows if row["head"] in ROWS]
-    assert len(rows) == 5
+    assert {row["head"] for row in rows} == set(ROWS)
     for row in rows:
         arch, output_stride = build(row["arch"]), row.get("output_stride", 32)
         head = describe(row["head"], arch, row["classes"], output_stride)
@@ -66,6 +65,10 @@ def test_the_backbone_at_output_stride_8_costs_what_was_counted_independently() 
         ("fna_ssdlite", "deeplabv3", 32, (33, 17)),
         ("fna_retinanet", "deeplabv3plus", 16, (129, 65)),
         ("fna_deeplabv3", "deeplabv3plus", 8, (1, 33)),
+        ("fna_retinanet", "retinanet", 32, (129, 65)),
+        ("mobilenet_v2", "retinanet", 32, (320, 224)),
+        ("fna_ssdlite", "ssdlite", 32, (320, 320)),
+        ("fna_deeplabv3", "ssdlite", 32, (65, 97)),
     ],
 )
 def test_counts_are_those_of_the_built_module(
@@ -93,9 +96,10 @@ def test_counts_are_those_of_the_built_module(
 @pytest.mark.parametrize("head_name", ROWS)
 def test_bias_adds_are_one_per_output_of_a_biased_convolution(head_name: str) -> None:
     arch = build("fna_deeplabv3", 0.1)
-    head = describe(head_name, arch, 5, 16)
+    output_stride = 32 if head_name in DETECTORS else 16
+    head = describe(head_name, arch, 5, output_stride)
     with torch.device("meta"):
-        network = Network(Backbone(arch, head.taps, 16), build_head(head)).eval()
+        network = Network(Backbone(arch, head.taps, output_stride), build_head(head)).eval()
         adds = 0
 
         def record(module: torch.nn.Module, _: object, output: torch.Tensor) -> None:
@@ -106,7 +110,7 @@ def test_bias_adds_are_one_per_output_of_a_biased_convolution(head_name: str) ->
         for module in network.modules():
             module.register_forward_hook(record)
         network(torch.empty(1, 3, 97, 131))
-    assert count_model(arch, head, (97, 131), 16).conv_bias_adds == adds
+    assert count_model(arch, head, (97, 131), output_stride).conv_bias_adds == adds
 
 
 def test_the_backbone_alone_has_no_last_convolution() -> None:
@@ -154,4 +158,6 @@ def test_an_unknown_head_and_an_impossible_image_size_are_errors() -> None:
         describe("deeplab", arch, 7, 16)
     with pytest.raises(UserError, match="image size"):
         count_backbone(arch, (0, 224))
+    with pytest.raises(UserError, match="the head ssdlite needs output stride 32, got 16"):
+        describe("ssdlite", arch, 7, 16)
     assert set(HEADS) == set(ROWS)

@@ -3,7 +3,7 @@
 import pytest
 
 from fna.arch.arch import Tap
-from fna.arch.heads import DEFAULT_OUTPUT_STRIDE, HEADS, describe
+from fna.arch.heads import DEFAULT_OUTPUT_STRIDE, DETECTORS, HEADS, describe
 from fna.arch.zoo import build
 
 
@@ -26,8 +26,24 @@ def test_rates_double_when_the_output_stride_halves(output_stride: int, rates: l
     assert full.conv("aspp.1").weight_shape == (256, 320, 3, 3)
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", sorted(HEADS.keys() - DETECTORS))
 def test_scores_are_biased_without_norm_and_all_else_is_normed_without_bias(name: str) -> None:
     *rest, last = (part.conv for part in describe(name, build("mobilenet_v2"), 10, DEFAULT_OUTPUT_STRIDE[name]).convs)
     assert (last.cout, last.bias, last.norm, last.activation) == (10, True, False, None)
     assert all(conv.norm and not conv.bias for conv in rest)
+
+
+def test_retinanet_reads_the_last_stages_at_strides_8_16_and_32() -> None:
+    head = describe("retinanet", build("mobilenet_v2"), 80, 32)
+    assert head.taps == (Tap(2), Tap(4), Tap(6))
+    assert [head.conv(f"fpn.inner.{i}").cin for i in range(3)] == [32, 96, 320]
+    assert head.conv("fpn.p6").cin == 320, "from C5"
+    assert all(part.conv.bias and not part.conv.norm for part in head.convs)
+
+
+def test_ssdlite_reads_inside_the_160_stage_and_has_the_authors_widths() -> None:
+    head = describe("ssdlite", build("mobilenet_v2"), 80, 32)
+    assert head.taps == (Tap(5, expanded=True), Tap(6))
+    assert [head.conv(f"class.{i}.depthwise").cin for i in range(6)] == [576, 1280, 512, 256, 256, 128]
+    assert head.conv("class.1.project").cout == 6 * 81, "the background is one more"
+    assert all(part.conv.norm and not part.conv.bias for part in head.convs), "norms on the predictions too"

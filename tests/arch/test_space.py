@@ -6,7 +6,7 @@ from pathlib import Path as FilePath
 
 import pytest
 
-from fna.arch.arch import Arch, Stage
+from fna.arch.arch import Arch, Stage, Tap
 from fna.arch.cost import candidate_madds, expected_madds
 from fna.arch.layers import MBConv, Skip
 from fna.arch.space import Space, expand, named_space
@@ -49,6 +49,14 @@ def test_candidates_are_kernels_times_expansions_and_the_identity_after_a_stages
 def test_the_ssdlite_head_keeps_the_expansion_it_reads() -> None:
     searched = dict(named_space(mobilenet_v2(), "ssdlite").searched)
     assert set(searched["stages.5.0"]) == {MBConv(3, 6), MBConv(5, 6), MBConv(7, 6)}
+
+
+def test_a_layer_that_is_read_inside_keeps_the_seeds_expansion_in_any_space() -> None:
+    seed = mobilenet_v2(0.35)
+    plain = dict(expand(seed, (2, 3, 4, 3, 3, 1), (3, 5), (2, 3)).searched)
+    narrowed = dict(expand(seed, (2, 3, 4, 3, 3, 1), (3, 5), (2, 3), [Tap(2, expanded=True), Tap(6)]).searched)
+    assert narrowed["stages.2.0"] == (MBConv(3, 6), MBConv(5, 6)), "6 is the seed's, though not among the candidates"
+    assert narrowed | {"stages.2.0": ()} == plain | {"stages.2.0": ()}, "a tap on a stage's output restricts nothing"
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "fna_deeplabv3"])

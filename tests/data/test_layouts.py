@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from fna.data.layouts import SegmentationData, open_data
+from fna.data.layouts import LAYOUTS, DetectionData, SegmentationData, open_data
 from fna.errors import UserError
 
 Draw = Callable[..., Path]
@@ -39,9 +39,15 @@ def test_camvid_is_found_with_its_367_and_101_images_and_11_classes(shared: Path
         assert sample.image.stem == sample.mask.stem == sample.name
 
 
-def test_a_folder_of_another_task_is_refused_by_what_it_holds(shared: Path) -> None:
-    with pytest.raises(UserError, match=r"no known layout. Found: annotations/, train/, val/"):
-        open_data(shared / "data" / "animals")
+def test_a_folder_of_the_other_task_is_refused_by_what_it_holds(shared: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"(?s)no known layout for --task seg .*Found: annotations/, train/, val/.*det\?"
+    ):
+        open_data(shared / "data" / "animals", "seg")
+    with pytest.raises(
+        UserError, match=r"(?s)no known layout for --task det .*Found: .*masks/.*did you mean --task seg\?"
+    ):
+        open_data(shared / "data" / "camvid", "det")
 
 
 @pytest.mark.parametrize(
@@ -181,9 +187,13 @@ def test_boxes_in_text_files_are_not_taken_for_masks(tree: Path) -> None:
     for mask in list((tree / "masks").rglob("*.png")):
         mask.unlink()
         mask.with_suffix(".txt").touch()
-    move(tree, "masks", "labels")
     with pytest.raises(UserError, match=r"holds only \.txt files.*boxes or polygons"):
         open_data(tree)
+    move(tree, "masks", "labels")
+    data = open_data(tree)
+    assert (data.task, data.layout) == ("det", "yolo")
+    with pytest.raises(UserError, match=r"no known layout for --task seg .masks."):
+        open_data(tree, "seg")
 
 
 def test_folders_without_class_names_are_refused(tree: Path) -> None:
@@ -231,6 +241,10 @@ def test_a_yaml_file_elsewhere_names_path_folders_and_masks(tree: Path, tmp_path
     [
         ({"name": ["a", "b"]}, "unknown key 'name'; did you mean 'names'"),
         ({"names": ["a"]}, "1 classes, expected 2 to 255. The background"),
+        ({"names": [f"class {n}" for n in range(256)]}, "256 classes, expected 2 to 255. The background"),
+        ({"names": []}, "names no class"),
+        ({"names": ["a", "b"], "nc": 3}, "nc is 3, but there are 2 names"),
+        ({"names": ["a", "b"], "nc": "two"}, "nc is 'two', expected the number"),
         ({"names": ["a", False]}, "class 1 is False, expected a name"),
         ({"names": ["a", "a"]}, "'a' is there twice"),
         ({"names": "a b"}, "names is 'a b', expected a list or a table"),
@@ -395,3 +409,106 @@ def test_voc_names_without_files_and_listed_twice_are_problems(voc: Path) -> Non
     (voc / "ImageSets/Segmentation/train.txt").unlink()
     with pytest.raises(UserError, match=r"found no train.txt"):
         open_data(voc)
+
+
+def test_every_data_set_knows_its_task() -> None:
+    assert (SegmentationData.task, DetectionData.task) == ("seg", "det")
+
+
+@pytest.mark.parametrize("task", ["segmentation", "boxes", ""])
+def test_an_unknown_task_is_refused(tree: Path, task: str) -> None:
+    with pytest.raises(UserError, match=r"unknown task .* Allowed: det, seg"):
+        open_data(tree, task)
+
+
+def test_a_folder_that_fits_nothing_is_told_the_layouts_of_both_tasks(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        open_data(tmp_path)
+    assert all(layout.name in str(caught.value) for layout in LAYOUTS)
+    with pytest.raises(UserError) as caught:
+        open_data(tmp_path, "det")
+    assert [layout.task for layout in LAYOUTS if layout.name in str(caught.value)] == ["det"] * 5
+
+
+VOC_XML = "<annotation><object><name>cat</name><bndbox>{}</bndbox></object></annotation>".format(
+    "".join(f"<{key}>{value}</{key}>" for key, value in (("xmin", 1), ("ymin", 1), ("xmax", 4), ("ymax", 5)))
+)
+
+
+def test_voc_with_masks_and_boxes_needs_the_task(voc: Path) -> None:
+    (voc / "Annotations").mkdir()
+    assert open_data(voc).task == "seg"
+    lists = voc / "ImageSets/Main"
+    lists.mkdir()
+    for split in ("train", "val"):
+        (lists / f"{split}.txt").write_text((voc / f"ImageSets/Segmentation/{split}.txt").read_text())
+    for name in ("2007_1", "2007_2", "2007_3"):
+        (voc / f"Annotations/{name}.xml").write_text(VOC_XML)
+    with pytest.raises(
+        UserError, match=r"SegmentationClass.* \(masks\); .*Annotations.* \(boxes\).*--task seg or --task det"
+    ):
+        open_data(voc)
+    assert open_data(voc, "seg").classes[0] == "background"
+    assert open_data(voc, "det").classes == ("cat",)
+
+
+def test_masks_in_labels_are_not_taken_for_yolo(tree: Path) -> None:
+    move(tree, "masks", "labels")
+    (tree / "labels/classes.txt").write_text("sky\nroad\ncar\n", encoding="utf-8")
+    assert open_data(tree).task == "seg"
+    with pytest.raises(UserError, match=r"no known layout for --task det"):
+        open_data(tree, "det")
+
+
+def test_labels_with_masks_and_boxes_need_the_task(tree: Path) -> None:
+    move(tree, "masks", "labels")
+    (tree / "labels/train/train0.txt").write_text("0 .5 .5 .5 .5\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"images/SPLIT \+ masks/SPLIT .*\(masks\); YOLO.*\(boxes\).*--task seg"):
+        open_data(tree)
+    assert len(open_data(tree, "det").splits["train"][0].boxes) == 1
+    seg = open_data(tree, "seg")
+    assert [problem.files for problem in seg.problems] == [(str(tree / "labels/train/train0.txt"),)]
+
+
+def test_labels_without_any_file_may_be_either(tree: Path) -> None:
+    for mask in (tree / "masks").rglob("*.png"):
+        mask.unlink()
+    move(tree, "masks", "labels")
+    with pytest.raises(UserError, match="--task seg or --task det"):
+        open_data(tree)
+    assert len(open_data(tree, "det").splits["train"]) == 6
+    assert len(open_data(tree, "seg").problems[0].files) == 6
+
+
+def test_masks_beside_yolo_labels_need_the_task(tree: Path) -> None:
+    for split, name in (("train", "train0"), ("val", "val0")):
+        (tree / "labels" / split).mkdir(parents=True)
+        (tree / "labels" / split / f"{name}.txt").write_text("2 .5 .5 .5 .5\n", encoding="utf-8")
+    with pytest.raises(UserError, match="--task seg or --task det"):
+        open_data(tree)
+    assert open_data(tree, "det").layout == "yolo"
+    assert open_data(tree, "seg").layout == "folders"
+    (tree / "classes.txt").unlink()
+    file = describe(tree, train="images/train", val="images/val", names=["a", "b", "c"])
+    with pytest.raises(UserError, match="both masks and YOLO labels beside them. .*--task seg or --task det"):
+        open_data(file)
+    assert open_data(file, "det").layout == "yolo"
+    assert open_data(file, "seg").layout == "folders"
+    file = describe(tree, train="images/train", val="images/val", names=["a", "b", "c"], masks_dir="masks")
+    assert open_data(file).layout == "folders"
+    with pytest.raises(UserError, match="masks_dir is about masks"):
+        open_data(file, "det")
+
+
+def test_json_beside_images_is_not_taken_for_masks_but_png_in_annotations_is(tree: Path) -> None:
+    move(tree, "masks", "annotations")
+    assert open_data(tree).task == "seg"
+    (tree / "annotations/instances_train.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(UserError, match=r"instances_train.json: holds a list of 0, expected a table with images"):
+        open_data(tree)
+
+
+def test_keys_of_other_tools_are_noted_and_an_empty_test_is_no_split(tree: Path) -> None:
+    (tree / "classes.txt").unlink()
+    describe(tree, names=["a", "b", "c"], nc=3, roboflow={"version": 1}, download="https://example.org", test=None)
+    assert "keys not used: roboflow, download, test" in open_data(tree).notes

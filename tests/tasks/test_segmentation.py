@@ -29,14 +29,14 @@ def scored(truth: list[list[int]], predicted: list[list[int]], classes: int = 3)
 def test_iou_of_a_case_worked_by_hand() -> None:
     # class 0: 2 right, union 3; class 1: 1 right, union 3; one pixel ignored; class 2 in neither.
     result = scored([[0, 0, 1], [1, IGNORE, 0]], [[0, 0, 1], [0, 1, 1]])
-    assert result["IoU"] == {"c0": pytest.approx(2 / 4), "c1": pytest.approx(1 / 3), "c2": None}
+    assert result["per_class"] == {"c0": pytest.approx(2 / 4), "c1": pytest.approx(1 / 3), "c2": None}
     assert result["mIoU"] == pytest.approx((2 / 4 + 1 / 3) / 2)
     assert result["pixel_acc"] == pytest.approx(3 / 5)
 
 
 def test_a_class_that_is_only_predicted_counts_as_zero() -> None:
     result = scored([[0, 0]], [[0, 2]])
-    assert result["IoU"] == {"c0": 0.5, "c1": None, "c2": 0.0}
+    assert result["per_class"] == {"c0": 0.5, "c1": None, "c2": 0.0}
     assert result["mIoU"] == pytest.approx(0.25)
 
 

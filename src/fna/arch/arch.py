@@ -212,27 +212,31 @@ def placed(arch: Arch, imgsz: HW = (224, 224), output_stride: int = 32) -> list[
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """Where a head reads the backbone: the output of a stage."""
+    """Where a head reads the backbone: the output of a stage, or the expanded tensor inside of its first layer."""
 
     stage: int
+    expanded: bool = False
 
 
 def tap_channels(arch: Arch, tap: Tap) -> int:
     """Channels of the tapped tensor."""
-    return arch.stages[tap.stage].channels
+    if not tap.expanded:
+        return arch.stages[tap.stage].channels
+    cin = arch.stages[tap.stage - 1].channels if tap.stage else arch.stem
+    return cin * arch.stages[tap.stage].layers[0].expansion
 
 
 def tap_stride(arch: Arch, tap: Tap, output_stride: int = 32) -> int:
-    """Input pixels per pixel of the tapped tensor."""
+    """Input pixels per pixel of the tapped tensor; an expanded tensor comes before its layer's own stride."""
     stride = 2
-    for stage in arch.stages[: tap.stage + 1]:
+    for stage in arch.stages[: tap.stage + (not tap.expanded)]:
         stride *= stage.stride
     return min(stride, output_stride)
 
 
-def stage_at_stride(arch: Arch, stride: int) -> int:
-    """The last stage whose output has this stride (before any dilation)."""
+def stages_at_stride(arch: Arch, stride: int) -> list[int]:
+    """The stages whose output has this stride (before any dilation); a UserError where there is none."""
     found = [s for s in range(len(arch.stages)) if tap_stride(arch, Tap(s), 10**9) == stride]
     if not found:
         raise UserError(f"the architecture has no stage at stride {stride}")
-    return found[-1]
+    return found

@@ -6,10 +6,10 @@ convention under which the paper's tables come out). Parameters are all learned 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from fna.arch.arch import HW, Arch, Place, placed, shrink, stem_conv, tap_stride
-from fna.arch.heads import At, Head
+from fna.arch.arch import HW, Arch, Place, placed, shrink, stem_conv
+from fna.arch.heads import Head, grid
 from fna.arch.layers import Conv, Op
 from fna.arch.space import Space, searched_places
 from fna.errors import UserError
@@ -72,20 +72,15 @@ def count_backbone(arch: Arch, imgsz: HW, output_stride: int = 32) -> Count:
 
 
 def count_head(head: Head, arch: Arch, imgsz: HW, output_stride: int = 32) -> Count:
-    """A head on `arch` at `imgsz` (height, width)."""
-    sizes = {At.VECTOR: (1, 1)}
-    for at, tap in ((At.LOW, head.taps[0]), (At.DEEP, head.taps[-1])):
-        hw = imgsz
-        for _ in range(tap_stride(arch, tap, output_stride).bit_length() - 1):
-            hw = shrink(hw, 2)
-        sizes[at] = hw
+    """A head on `arch` at `imgsz` (height, width); a convolution that several levels share has its parameters once."""
     counts = []
     for part in head.convs:
         if part.linear:
             weights = part.conv.cin * part.conv.cout
             counts.append(Count(weights + part.conv.cout, 0, weights))
-        else:
-            counts.append(count_conv(part.conv, sizes[part.at]))
+            continue
+        runs = [count_conv(part.conv, grid(at, head.taps, arch, imgsz, output_stride)) for at in part.at]
+        counts.append(replace(total(runs), params=runs[0].params))
     return total(counts)
 
 

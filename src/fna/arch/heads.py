@@ -1,11 +1,10 @@
 """Heads as data: which convolutions they have, where each one runs, and which stages they read."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-from fna.arch.arch import Arch, Tap, last_conv, stage_at_stride, tap_channels
+from fna.arch.arch import HW, Arch, Tap, last_conv, shrink, stages_at_stride, tap_channels, tap_stride
 from fna.arch.layers import Conv
-from fna.errors import unknown
+from fna.errors import UserError, unknown
 
 ASPP_CHANNELS = 256
 LOW_LEVEL_CHANNELS = 48
@@ -13,38 +12,59 @@ ASPP_RATES = (6, 12, 18)
 """DeepLabv3, arXiv 1706.05587, section 3.3, at output stride 16; doubled at 8."""
 
 
-class At(StrEnum):
-    """The resolution at which a convolution of a head runs."""
+@dataclass(frozen=True, slots=True)
+class At:
+    """The resolution at which a convolution of a head runs: that of a tap, halved so many times, or one vector."""
 
-    DEEP = "deep"  # the last tap's
-    LOW = "low"  # the first tap's
-    VECTOR = "vector"  # 1x1, after pooling
+    tap: int = -1
+    halvings: int = 0
+    pooled: bool = False
+
+
+DEEP, LOW, VECTOR = At(-1), At(0), At(pooled=True)
 
 
 @dataclass(frozen=True, slots=True)
 class HeadConv:
-    """A convolution of a head and the resolution it runs at; `linear` marks a fully connected layer."""
+    """A convolution of a head and where it runs, several times where levels share it; `linear`: fully connected."""
 
     conv: Conv
-    at: At
+    at: tuple[At, ...]
     linear: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A head as data: `taps` are the stages it reads, shallow first."""
+    """A head as data: `taps` are the places it reads, shallow first.
+
+    A detector also says at which `levels` it predicts, fine to coarse, and how many `anchors` a cell of each has.
+    """
 
     name: str
     taps: tuple[Tap, ...]
     convs: tuple[HeadConv, ...]
+    levels: tuple[At, ...] = ()
+    anchors: tuple[int, ...] = ()
 
     def conv(self, name: str) -> Conv:
         """The convolution of this name."""
         return next(part.conv for part in self.convs if part.conv.name == name)
 
 
-def _named(name: str, conv: Conv) -> Conv:
-    return Conv(name, conv.cin, conv.cout, conv.kernel, conv.stride, activation=conv.activation)
+def grid(at: At, taps: tuple[Tap, ...], arch: Arch, imgsz: HW, output_stride: int = 32) -> HW:
+    """Height and width of a head's tensor for images of `imgsz`; every halving rounds up."""
+    if at.pooled:
+        return (1, 1)
+    hw = imgsz
+    for _ in range(tap_stride(arch, taps[at.tap], output_stride).bit_length() - 1 + at.halvings):
+        hw = shrink(hw, 2)
+    return hw
+
+
+def _last(arch: Arch, cin: int, at: At) -> HeadConv:
+    """The seed's last 1x1 convolution as a part of a head; named so, it starts from the seed's weights."""
+    conv = last_conv(cin, arch.last)
+    return HeadConv(Conv("last", conv.cin, conv.cout, conv.kernel, activation=conv.activation), (at,))
 
 
 def _relu(name: str, cin: int, cout: int, kernel: int = 1, groups: int = 1, dilation: int = 1) -> Conv:
@@ -55,23 +75,23 @@ def classifier(arch: Arch, classes: int, output_stride: int = 32) -> Head:
     """Last 1x1 convolution, average pooling, linear layer (MobileNetV2, table 2)."""
     deep = Tap(len(arch.stages) - 1)
     linear = Conv("linear", arch.last, classes, 1, norm=False, bias=True, activation=None)
-    last = _named("last", last_conv(tap_channels(arch, deep), arch.last))
-    return Head("classifier", (deep,), (HeadConv(last, At.DEEP), HeadConv(linear, At.VECTOR, linear=True)))
+    last = _last(arch, tap_channels(arch, deep), DEEP)
+    return Head("classifier", (deep,), (last, HeadConv(linear, (VECTOR,), linear=True)))
 
 
 def _aspp(cin: int, output_stride: int, separable: bool) -> list[HeadConv]:
     """Atrous spatial pyramid pooling: 1x1, three dilated 3x3, image pooling, projection; all with norm and ReLU."""
     width = ASPP_CHANNELS
-    convs = [HeadConv(_relu("aspp.0", cin, width), At.DEEP)]
+    convs = [HeadConv(_relu("aspp.0", cin, width), (DEEP,))]
     for i, rate in enumerate(ASPP_RATES, start=1):
         dilation = rate * 16 // output_stride
         if separable:
-            convs.append(HeadConv(_relu(f"aspp.{i}.depthwise", cin, cin, 3, cin, dilation), At.DEEP))
-            convs.append(HeadConv(_relu(f"aspp.{i}.pointwise", cin, width), At.DEEP))
+            convs.append(HeadConv(_relu(f"aspp.{i}.depthwise", cin, cin, 3, cin, dilation), (DEEP,)))
+            convs.append(HeadConv(_relu(f"aspp.{i}.pointwise", cin, width), (DEEP,)))
         else:
-            convs.append(HeadConv(_relu(f"aspp.{i}", cin, width, 3, dilation=dilation), At.DEEP))
-    convs.append(HeadConv(_relu("aspp.pool", cin, width), At.VECTOR))
-    convs.append(HeadConv(_relu("aspp.project", 5 * width, width), At.DEEP))
+            convs.append(HeadConv(_relu(f"aspp.{i}", cin, width, 3, dilation=dilation), (DEEP,)))
+    convs.append(HeadConv(_relu("aspp.pool", cin, width), (VECTOR,)))
+    convs.append(HeadConv(_relu("aspp.project", 5 * width, width), (DEEP,)))
     return convs
 
 
@@ -83,7 +103,7 @@ def deeplabv3(arch: Arch, classes: int, output_stride: int = 16) -> Head:
     deep = Tap(len(arch.stages) - 1)
     score = Conv("score", ASPP_CHANNELS, classes, 1, norm=False, bias=True, activation=None)
     aspp = _aspp(tap_channels(arch, deep), output_stride, separable=True)
-    return Head("deeplabv3", (deep,), (*aspp, HeadConv(score, At.DEEP)))
+    return Head("deeplabv3", (deep,), (*aspp, HeadConv(score, (DEEP,))))
 
 
 def deeplabv3plus(arch: Arch, classes: int, output_stride: int = 16) -> Head:
@@ -91,7 +111,7 @@ def deeplabv3plus(arch: Arch, classes: int, output_stride: int = 16) -> Head:
 
     The form whose counts reproduce the DeepLabv3+ rows of paper Table 1, but for the bias of one decoder convolution.
     """
-    low, deep = Tap(stage_at_stride(arch, 4)), Tap(len(arch.stages) - 1)
+    low, deep = Tap(stages_at_stride(arch, 4)[-1]), Tap(len(arch.stages) - 1)
     width = ASPP_CHANNELS
     decoder = (
         _relu("low", tap_channels(arch, low), LOW_LEVEL_CHANNELS),
@@ -100,15 +120,90 @@ def deeplabv3plus(arch: Arch, classes: int, output_stride: int = 16) -> Head:
         Conv("score", width, classes, 1, norm=False, bias=True, activation=None),
     )
     aspp = _aspp(tap_channels(arch, deep), output_stride, separable=False)
-    return Head("deeplabv3plus", (low, deep), (*aspp, *(HeadConv(conv, At.LOW) for conv in decoder)))
+    return Head("deeplabv3plus", (low, deep), (*aspp, *(HeadConv(conv, (LOW,)) for conv in decoder)))
 
 
-HEADS = {"classifier": classifier, "deeplabv3": deeplabv3, "deeplabv3plus": deeplabv3plus}
-DEFAULT_OUTPUT_STRIDE = {"classifier": 32, "deeplabv3": 16, "deeplabv3plus": 16}
+FPN_CHANNELS = 256
+RETINANET_TOWER = 4
+RETINANET_ANCHORS = 9
+"""RetinaNet, arXiv 1708.02002, section 4: 256 channels, four 3x3 before each output, 3 scales x 3 ratios."""
+
+
+def retinanet(arch: Arch, classes: int, output_stride: int = 32) -> Head:
+    """Feature pyramid over strides 8, 16, 32, P6 from C5, P7 from P6, and two towers that all levels share.
+
+    Every convolution is biased and none has a norm, as in torchvision and in the paper's counts (Table 3).
+    """
+    taps = tuple(Tap(stages_at_stride(arch, stride)[-1]) for stride in (8, 16, 32))
+    places = tuple(At(i) for i in range(len(taps)))
+    levels = (*places, At(-1, 1), At(-1, 2))
+    width = FPN_CHANNELS
+
+    def biased(name: str, cin: int, cout: int, kernel: int = 3, stride: int = 1) -> Conv:
+        return Conv(name, cin, cout, kernel, stride, norm=False, bias=True, activation=None)
+
+    convs = [HeadConv(biased(f"fpn.inner.{i}", tap_channels(arch, taps[i]), width, 1), (places[i],)) for i in range(3)]
+    convs += [HeadConv(biased(f"fpn.layer.{i}", width, width), (places[i],)) for i in range(3)]
+    convs += [
+        HeadConv(biased("fpn.p6", tap_channels(arch, taps[-1]), width, stride=2), (levels[3],)),
+        HeadConv(biased("fpn.p7", width, width, stride=2), (levels[4],)),
+    ]
+    for tower, outputs in (("class", classes), ("box", 4)):
+        convs += [HeadConv(biased(f"{tower}.{i}", width, width), levels) for i in range(RETINANET_TOWER)]
+        convs.append(HeadConv(biased(f"{tower}.output", width, RETINANET_ANCHORS * outputs), levels))
+    return Head("retinanet", taps, tuple(convs), levels, (RETINANET_ANCHORS,) * len(levels))
+
+
+SSD_EXTRAS = ((256, 512), (128, 256), (128, 256), (64, 128))
+"""Squeezed and output channels of the layers after the backbone (MobileNetV2 SSDLite, the authors' configuration)."""
+SSD_ANCHORS = (4, 6, 6, 6, 4, 4)
+"""Boxes per cell: two squares, and two for every aspect ratio (SSD, arXiv 1512.02325, section 2.2)."""
+
+
+def ssdlite(arch: Arch, classes: int, output_stride: int = 32) -> Head:
+    """Separable predictions on six maps (MobileNetV2, arXiv 1801.04381, section 6.2, in the authors' form).
+
+    The first map is the expanded tensor of the first layer at stride 32 (the 160 stage), itself at stride 16; the
+    second the last 1x1 convolution; four extra layers follow. Predictions are a depthwise 3x3 and a 1x1, both with
+    norm. The background is one class more.
+    """
+    taps = (Tap(stages_at_stride(arch, 32)[0], expanded=True), Tap(len(arch.stages) - 1))
+    levels = (At(0), *(At(-1, halvings) for halvings in range(len(SSD_EXTRAS) + 1)))
+    convs = [_last(arch, tap_channels(arch, taps[-1]), levels[1])]
+    channels = [tap_channels(arch, taps[0]), arch.last]
+    for i, (squeezed, out) in enumerate(SSD_EXTRAS):
+        before, after = levels[i + 1], levels[i + 2]
+        convs += [
+            HeadConv(Conv(f"extra.{i}.squeeze", channels[-1], squeezed, 1), (before,)),
+            HeadConv(Conv(f"extra.{i}.depthwise", squeezed, squeezed, 3, 2, squeezed), (after,)),
+            HeadConv(Conv(f"extra.{i}.project", squeezed, out, 1), (after,)),
+        ]
+        channels.append(out)
+    for kind, outputs in (("class", classes + 1), ("box", 4)):
+        for i, (width, anchors) in enumerate(zip(channels, SSD_ANCHORS, strict=True)):
+            convs += [
+                HeadConv(Conv(f"{kind}.{i}.depthwise", width, width, 3, groups=width), (levels[i],)),
+                HeadConv(Conv(f"{kind}.{i}.project", width, anchors * outputs, 1, activation=None), (levels[i],)),
+            ]
+    return Head("ssdlite", taps, tuple(convs), levels, SSD_ANCHORS)
+
+
+HEADS = {
+    "classifier": classifier,
+    "deeplabv3": deeplabv3,
+    "deeplabv3plus": deeplabv3plus,
+    "retinanet": retinanet,
+    "ssdlite": ssdlite,
+}
+DEFAULT_OUTPUT_STRIDE = {"classifier": 32, "deeplabv3": 16, "deeplabv3plus": 16, "retinanet": 32, "ssdlite": 32}
+DETECTORS = frozenset({"retinanet", "ssdlite"})
+"""Heads that need a map at stride 32, so a backbone without dilation."""
 
 
 def describe(name: str, arch: Arch, classes: int, output_stride: int) -> Head:
-    """The head `name` as data for `arch`; an unknown name is a UserError."""
+    """The head `name` as data for `arch`; a UserError for an unknown name or an output stride that it cannot have."""
     if name not in HEADS:
         raise unknown("head", name, HEADS)
+    if output_stride != 32 and name in DETECTORS:
+        raise UserError(f"the head {name} needs output stride 32, got {output_stride}")
     return HEADS[name](arch, classes, output_stride)

@@ -1,23 +1,23 @@
 """A space is an architecture with candidates at each layer."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fna.arch.arch import HW, Arch, Place, Stage, places
+from fna.arch.arch import HW, Arch, Place, Stage, Tap, places
+from fna.arch.heads import DEFAULT_OUTPUT_STRIDE, describe
 from fna.arch.layers import MBConv, Op, Skip
 from fna.errors import UserError, unknown
 
 Path = tuple[int, ...]
 """One candidate index per searched layer."""
 
-SPACES: dict[str, tuple[tuple[int, ...], frozenset[str]]] = {
-    "segmentation": ((4, 4, 6, 6, 4, 1), frozenset()),  # paper 4.1
-    "retinanet": ((4, 4, 4, 4, 4, 1), frozenset()),  # paper 4.2
-    # The SSDLite head reads the expanded tensor of the first layer of the 160 stage, whose width must not change.
-    "ssdlite": ((4, 4, 4, 4, 4, 1), frozenset({"stages.5.0"})),
+SPACES: dict[str, tuple[tuple[int, ...], str]] = {
+    "segmentation": ((4, 4, 6, 6, 4, 1), "deeplabv3"),  # paper 4.1
+    "retinanet": ((4, 4, 4, 4, 4, 1), "retinanet"),  # paper 4.2
+    "ssdlite": ((4, 4, 4, 4, 4, 1), "ssdlite"),  # paper 4.2
 }
-"""Depths of the searched stages, and the layers that keep the seed's expansion."""
+"""Depths of the searched stages of the paper's spaces, and the head that reads them."""
 KERNELS = (3, 5, 7)
 EXPANSIONS = (3, 6)
 """Candidates of every searched layer, paper 3.2."""
@@ -36,6 +36,25 @@ def largest_op(candidates: Sequence[Op]) -> MBConv:
     """The widest expansion with the largest kernel among the candidates."""
     ops = [op for op in candidates if isinstance(op, MBConv)]
     return MBConv(max(op.kernel for op in ops), max(op.expansion for op in ops))
+
+
+Choices = tuple[tuple[Path, ...], ...]
+"""What a search decides, group by group: the alternatives of each group, one candidate index for each of its layers."""
+
+
+def joined(choices: Choices, picks: Sequence[int]) -> Path:
+    """The path on which group g takes its alternative `picks[g]`."""
+    return tuple(c for group, pick in zip(choices, picks, strict=True) for c in group[pick])
+
+
+def madds_of(choices: Choices, candidates: Sequence[Sequence[int]]) -> list[list[int]]:
+    """MAdds of every alternative, from those of every candidate of every searched layer."""
+    rows, layer = [], 0
+    for group in choices:
+        layers = candidates[layer : layer + len(group[0])]
+        rows.append([sum(row[c] for row, c in zip(layers, part, strict=True)) for part in group])
+        layer += len(layers)
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +97,48 @@ class Space:
             [layer[next(chosen)] if len(layer) > 1 else layer[0] for layer in stage.candidates] for stage in self.stages
         ]
 
+    def layer_choices(self) -> Choices:
+        """Every layer decides for itself."""
+        return tuple(tuple((c,) for c in range(len(candidates))) for _, candidates in self.searched)
+
+    def stage_choices(self, seed_path: Path) -> Choices:
+        """Every stage decides as a whole: one kernel, one expansion, and how many layers; or what the seed has.
+
+        Far fewer alternatives than the product of the layers', and each changes several layers at once, so that its
+        effect is larger than the noise of measuring it. A layer without the expansion takes what it has.
+        """
+        groups, first = [], 0
+        for stage in self.stages:
+            layers = [candidates for candidates in stage.candidates if len(candidates) > 1]
+            if not layers:
+                continue
+            own = tuple(seed_path[first : first + len(layers)])
+            first += len(layers)
+            ops = [op for op in layers[-1] if isinstance(op, MBConv)]
+            deep = [depth for depth in range(1, len(layers) + 1) if depth == len(layers) or Skip() in layers[depth]]
+            alternatives = [
+                tuple(
+                    _nearest(candidates, op) if i < depth else candidates.index(Skip())
+                    for i, candidates in enumerate(layers)
+                )
+                for depth in deep
+                for op in ops
+            ]
+            groups.append(tuple(dict.fromkeys([own, *alternatives])))
+        return tuple(groups)
+
+    def alternative_names(self, choices: Choices) -> list[tuple[str, list[str]]]:
+        """The name of each group (`stages.3`, or `stages.3.0` for a single layer) and of its alternatives."""
+        names, first = [], 0
+        for group in choices:
+            layers = self.searched[first : first + len(group[0])]
+            first += len(layers)
+            name = layers[0][0] if len(layers) == 1 else layers[0][0].rpartition(".")[0]
+            chosen = [[str(ops[c]) for (_, ops), c in zip(layers, part, strict=True)] for part in group]
+            texts = [" ".join(op for op in ops if op != "skip" or len(ops) == 1) for ops in chosen]
+            names.append((name, texts))
+        return names
+
     def check_path(self, path: Sequence[int]) -> None:
         """Refuse a path of the wrong length or with an index that no candidate has."""
         searched = self.searched
@@ -112,18 +173,25 @@ class Space:
         return tuple(path)
 
 
+def _nearest(candidates: Sequence[Op], op: MBConv) -> int:
+    """The candidate `op`, or the one with its kernel where the layer lacks its expansion."""
+    if op in candidates:
+        return candidates.index(op)
+    return next(i for i, other in enumerate(candidates) if isinstance(other, MBConv) and other.kernel == op.kernel)
+
+
 def expand(
     seed: Arch,
     depths: Sequence[int] = SPACES["segmentation"][0],
     kernels: Sequence[int] = KERNELS,
     expansions: Sequence[int] = EXPANSIONS,
-    keep_expansion: Collection[str] = (),
+    taps: Sequence[Tap] = (),
 ) -> Space:
     """Expand a seed to a space (paper 3.2).
 
     Searched are the stages whose seed layers all expand by 6; `depths` has one number of layers for each of them. The
-    identity is a candidate everywhere but in a stage's first layer, which changes the width. Layers named in
-    `keep_expansion` only get candidates of the seed's expansion, for heads that read their expanded channels.
+    identity is a candidate everywhere but in a stage's first layer, which changes the width. A layer whose expanded
+    tensor one of the `taps` reads only gets candidates of the seed's expansion: the head needs one width.
     """
     for name, values in (("depths", depths), ("kernels", kernels), ("expansions", expansions)):
         if not values or any(not isinstance(v, int) or v < 1 for v in values):
@@ -133,17 +201,15 @@ def expand(
         raise UserError(
             f"the seed has {len(searched)} searched stages, depths has {len(depths)} numbers: {list(depths)}"
         )
-    ops = tuple(MBConv(k, e) for e in expansions for k in kernels)
     room = dict(zip(searched, depths, strict=True))
+    read_inside = {tap.stage for tap in taps if tap.expanded}
     stages = []
     for s, stage in enumerate(seed.stages):
         candidates: tuple[tuple[Op, ...], ...] = tuple((layer,) for layer in stage.layers)
         if s in room:
-            candidates = tuple(
-                tuple(op for op in ops if f"stages.{s}.{i}" not in keep_expansion or op.expansion == 6)
-                + ((Skip(),) if i else ())
-                for i in range(room[s])
-            )
+            first = (stage.layers[0].expansion,) if s in read_inside else expansions
+            rest: tuple[Op, ...] = (*(MBConv(k, e) for e in expansions for k in kernels), Skip())
+            candidates = (tuple(MBConv(k, e) for e in first for k in kernels), *[rest] * (room[s] - 1))
         stages.append(SpaceStage(stage.channels, stage.stride, candidates))
     return Space(seed.stem, tuple(stages), seed.last)
 
@@ -152,8 +218,9 @@ def named_space(seed: Arch, name: str) -> Space:
     """The space of the paper with this name, expanded from `seed`."""
     if name not in SPACES:
         raise unknown("space", name, SPACES)
-    depths, keep_expansion = SPACES[name]
-    return expand(seed, depths, keep_expansion=keep_expansion)
+    depths, head = SPACES[name]
+    # The taps depend neither on the number of classes nor on the output stride.
+    return expand(seed, depths, taps=describe(head, seed, 1, DEFAULT_OUTPUT_STRIDE[head]).taps)
 
 
 def space_places(space: Space, imgsz: HW = (224, 224), output_stride: int = 32) -> list[tuple[Place, tuple[Op, ...]]]:

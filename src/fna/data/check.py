@@ -2,11 +2,21 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from itertools import combinations
-from pathlib import Path
+from typing import overload
 
-from fna.data.examine import Examined, Size, examine, same_content
-from fna.data.samples import IGNORE, Problem, Sample, SegmentationData
+from fna.data.box_check import BoxCheckReport, check_boxes
+from fna.data.examine import Examined, Size, examine
+from fna.data.image_check import (
+    Report,
+    count_sizes,
+    empty_splits,
+    errors_first,
+    overlaps,
+    rotated,
+    size_differs,
+    unreadable,
+)
+from fna.data.samples import IGNORE, Data, DetectionData, Problem, SegmentationData
 
 RARE = 0.001  # of the labelled training pixels
 LISTED_VALUES = 20
@@ -35,54 +45,46 @@ class SplitCounts:
 
 
 @dataclass(frozen=True)
-class CheckReport:
-    """Everything the check found; `problems` name all files, `text` only the first of each."""
-
-    root: Path
-    layout: str
-    classes: tuple[str, ...]
-    notes: tuple[str, ...]
-    splits: dict[str, SplitCounts]
-    problems: tuple[Problem, ...]
-
-    @property
-    def errors(self) -> tuple[Problem, ...]:
-        return tuple(problem for problem in self.problems if problem.severity == "error")
-
-    @property
-    def warnings(self) -> tuple[Problem, ...]:
-        return tuple(problem for problem in self.problems if problem.severity == "warning")
+class CheckReport(Report[SplitCounts]):
+    """Everything the check of masks found; `problems` name all files, `text` only the first of each."""
 
     def text(self) -> str:
         """The report for the console, with at most ten files a problem."""
-        from fna.data.rendering import render
+        from fna.data.rendering import render_masks
 
-        return render(self)
+        return render_masks(self)
 
 
-def check(data: SegmentationData) -> CheckReport:
+@overload
+def check(data: SegmentationData) -> CheckReport: ...
+@overload
+def check(data: DetectionData) -> BoxCheckReport: ...
+@overload
+def check(data: Data) -> CheckReport | BoxCheckReport: ...
+def check(data: Data) -> CheckReport | BoxCheckReport:
     """Read every file of the data set once and say what is wrong with it.
 
-    Errors: missing partners, files that cannot be read or are refused, image and mask of different size, mask values
-    that are neither class nor ignored, empty splits, the same image in two splits, a split without a labelled pixel.
-    Warnings: classes that are absent or very rare, the same name in two splits, EXIF rotations.
+    Errors for masks: missing partners, files that cannot be read or are refused, image and mask of different size, mask
+    values that are neither class nor ignored, empty splits, the same image in two splits, a split without a labelled
+    pixel. Warnings: classes that are absent or very rare, the same name in two splits, EXIF rotations.
+    Those for boxes are told by `fna.data.box_check.check_boxes`.
     """
+    return check_boxes(data) if isinstance(data, DetectionData) else _check_masks(data)
+
+
+def _check_masks(data: SegmentationData) -> CheckReport:
     examined = {split: examine(samples) for split, samples in data.splits.items()}
     counts = {split: _count(data, found) for split, found in examined.items()}
-    problems = list(data.problems)
-    for split in ("train", "val"):
-        if not data.splits.get(split):
-            problems.append(Problem("error", f"{split}: the split is empty"))
+    problems = [*data.problems, *empty_splits(data.splits)]
     for split, found in examined.items():
         problems += [*_unreadable(split, found), *_sizes_differ(split, found), *_unknown_values(data, split, found)]
-    problems += _overlaps(data.splits)
+    problems += overlaps(data.splits)
     for split, count in counts.items():
         if count.images:
             problems += _classes_missing(data, split, count, examined[split])
     if "train" in counts:
         problems += _rare(data, counts["train"])
-    problems.sort(key=lambda problem: problem.severity != "error")
-    return CheckReport(data.root, data.layout, data.classes, data.notes, counts, tuple(problems))
+    return CheckReport(data.root, data.layout, data.classes, data.notes, counts, errors_first(problems))
 
 
 def _class_of(data: SegmentationData, value: int) -> int | None:
@@ -107,7 +109,7 @@ def _count(data: SegmentationData, examined: list[Examined]) -> SplitCounts:
     classes = range(len(data.classes))
     return SplitCounts(
         images=len(examined),
-        sizes=dict(Counter(one.image_size for one in examined if one.image_size is not None).most_common()),
+        sizes=count_sizes(examined),
         pixels=tuple(pixels[index] for index in classes),
         class_images=tuple(images[index] for index in classes),
         ignored_pixels=pixels[IGNORE],
@@ -116,31 +118,18 @@ def _count(data: SegmentationData, examined: list[Examined]) -> SplitCounts:
 
 
 def _unreadable(split: str, examined: list[Examined]) -> list[Problem]:
-    images = tuple(one.refused_image for one in examined if one.refused_image is not None)
     masks = tuple(one.refused_mask for one in examined if one.refused_mask is not None)
-    rotated = tuple(str(one.sample.image) for one in examined if one.rotated)
     return [
-        *([Problem("error", f"{split}: image cannot be used", images)] if images else []),
+        *unreadable(split, examined),
         *([Problem("error", f"{split}: mask cannot be used", masks)] if masks else []),
-        *(
-            [Problem("warning", f"{split}: rotated by EXIF; is the mask drawn on the upright image?", rotated)]
-            if rotated
-            else []
-        ),
+        *rotated(split, examined, "is the mask drawn on the upright image?"),
     ]
 
 
 def _sizes_differ(split: str, examined: list[Examined]) -> list[Problem]:
-    files = []
-    for one in examined:
-        if one.image_size is None or one.mask_size is None or one.image_size == one.mask_size:
-            continue
-        (height, width), (mask_height, mask_width) = one.image_size, one.mask_size
-        hint = ""
-        if one.rotated and (height, width) == (mask_width, mask_height):
-            hint = " (fits the image without its EXIF rotation: rotate the mask, or remove the tag from the image)"
-        files.append(f"{one.sample.image}: image {height}x{width}, mask {mask_height}x{mask_width}{hint}")
-    return [Problem("error", f"{split}: image and mask differ in size (height x width)", tuple(files))] if files else []
+    found = [size_differs(one, one.mask_size, "mask", "rotate the mask") for one in examined]
+    files = tuple(text for text in found if text is not None)
+    return [Problem("error", f"{split}: image and mask differ in size (height x width)", files)] if files else []
 
 
 def _unknown_values(data: SegmentationData, split: str, examined: list[Examined]) -> list[Problem]:
@@ -151,7 +140,7 @@ def _unknown_values(data: SegmentationData, split: str, examined: list[Examined]
             pixels.update(strange)
             masks.update(strange.keys())
             listed = ", ".join(map(str, sorted(strange)[:LISTED_VALUES]))
-            files.append(f"{one.sample.mask}: {listed}{', ...' if len(strange) > LISTED_VALUES else ''}")
+            files.append(f"{one.mask}: {listed}{', ...' if len(strange) > LISTED_VALUES else ''}")
     if not files:
         return []
     values = sorted(pixels)
@@ -166,26 +155,6 @@ def _unknown_values(data: SegmentationData, split: str, examined: list[Examined]
     allowed = f"0 to {last}, {IGNORE} ignored" if data.label_mapping is None else "the keys of the label mapping"
     text = f"{split}: mask values that are neither class nor ignored (known: {allowed}): {listed}{more}; {remedy}"
     return [Problem("error", text, tuple(files))]
-
-
-def _overlaps(splits: dict[str, tuple[Sample, ...]]) -> list[Problem]:
-    problems = []
-    for first, second in combinations(splits, 2):
-        same = same_content(splits[first], splits[second])
-        copies = {file for pair in same for file in pair}
-        if same:
-            files = tuple(f"{one} = {other}" for one, other in same)
-            problems.append(Problem("error", f"{first} and {second} share images (equal content)", files))
-        names = {sample.name: sample for sample in splits[first]}
-        namesakes = tuple(
-            str(sample.image)
-            for sample in splits[second]
-            if sample.name in names and not {sample.image, names[sample.name].image} & copies
-        )
-        if namesakes:
-            text = f"{first} and {second} have images of the same name with different content; are they copies?"
-            problems.append(Problem("warning", text, namesakes))
-    return problems
 
 
 def _classes_missing(data: SegmentationData, split: str, count: SplitCounts, examined: list[Examined]) -> list[Problem]:

@@ -1,23 +1,19 @@
-"""Training and evaluation samples as tensors; a training sample is a pure function of (seed, position)."""
+"""Samples for segmentation as tensors; a training sample is a pure function of (seed, position)."""
 
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-import numpy as np
-import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler, get_worker_info
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from fna.data.images import read_image, read_mask
 from fna.data.samples import IGNORE, Sample
+from fna.data.stream import GIBIBYTE, ImageDataset, StepSampler, channels_last, size_text, split
 from fna.errors import UserError
 
-ORDER, AUGMENT = 0, 1  # the two random streams of a seed
-GIBIBYTE = 1 << 30
+__all__ = ["Augment", "Entry", "SegmentationDataset", "StepSampler", "split"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class Entry(TypedDict):
     index: int
 
 
-class SegmentationDataset(Dataset[Entry]):
+class SegmentationDataset(ImageDataset[Entry, Sample, tuple[Tensor, Tensor]]):
     """Images and masks by position.
 
     With `augment`, position p of an endless stream: epoch p // n goes through the n samples in an order drawn from
@@ -74,24 +70,10 @@ class SegmentationDataset(Dataset[Entry]):
         seed: int = 0,
         cache_bytes: int = GIBIBYTE,
     ) -> None:
-        if not samples:
-            raise UserError("no samples: the split is empty.")
-        self.samples = tuple(samples)
+        super().__init__(samples, mean, std, seed, cache_bytes)
         self.label_mapping = label_mapping
         self.augment = augment
         self.imgsz = imgsz
-        self.seed = seed
-        self.cache_bytes = cache_bytes
-        # (x / 255 - mean) / std as one multiplication and one addition
-        self._gain = (1 / (255 * torch.tensor(std, dtype=torch.float32))).view(3, 1, 1)
-        self._shift = (-torch.tensor(mean) / torch.tensor(std)).to(torch.float32).view(3, 1, 1)
-        self._grey = (0.5 / torch.tensor(std)).to(torch.float32).view(3, 1, 1)
-        self._cache: dict[int, tuple[Tensor, Tensor]] = {}
-        self._cached_bytes = 0
-        self._order: tuple[int, np.ndarray] | None = None
-
-    def __len__(self) -> int:
-        return len(self.samples)
 
     def __getitem__(self, position: int) -> Entry:
         if self.augment is None:
@@ -101,53 +83,21 @@ class SegmentationDataset(Dataset[Entry]):
         image, mask = self._augmented(*self.decoded(index), self.augment, position)
         return {"image": image, "mask": mask, "index": index}
 
-    def index(self, position: int) -> int:
-        """The sample at a position of the training stream."""
-        epoch, place = divmod(position, len(self.samples))
-        if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self.samples)))
-        return int(self._order[1][place])
-
-    def decoded(self, index: int) -> tuple[Tensor, Tensor]:
-        """One sample before augmentation: image uint8 (3, H, W), mask uint8 (H, W), not to be written to."""
-        if index in self._cache:
-            return self._cache[index]
-        pair = self._read(self.samples[index])
-        size = sum(part.numel() for part in pair)
-        worker = get_worker_info()
-        if self._cached_bytes + size <= self.cache_bytes // (worker.num_workers if worker else 1):
-            self._cache[index] = pair
-            self._cached_bytes += size
-        return pair
-
-    def normalise(self, image: Tensor, light: Sequence[float] = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
-        """uint8 (3, H, W) to float32 with the mean and standard deviation of the seed network's training.
-
-        `light` multiplies each colour channel, and the contrast around middle grey; it costs nothing, being part of the
-        same multiplication and addition.
-        """
-        *colour, contrast = light
-        gain = self._gain * (contrast * torch.tensor(colour).view(3, 1, 1))
-        shift = self._shift + self._grey * (1 - contrast)
-        return image.contiguous().to(torch.float32).mul_(gain).add_(shift)
-
-    def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_cache": {}, "_cached_bytes": 0}  # worker processes fill their own
-
     def _read(self, sample: Sample) -> tuple[Tensor, Tensor]:
+        """Image uint8 (3, H, W), mask uint8 (H, W)."""
         image, mask = read_image(sample.image), read_mask(sample.mask, self.label_mapping)
         if image.shape[1:] != mask.shape:
             raise UserError(
-                f"{sample.image} is {_size(image)}, but its mask {sample.mask} is {_size(mask)} (height x width)."
+                f"{sample.image} is {size_text(image)}, "
+                f"but its mask {sample.mask} is {size_text(mask)} (height x width)."
             )
         if self.imgsz is not None:
             image, mask = _resized(image, mask, self.imgsz)
-        # Three bytes of a pixel side by side: resizing is then more than twice as fast.
-        return image[None].contiguous(memory_format=torch.channels_last)[0], mask
+        return channels_last(image), mask
 
     def _augmented(self, image: Tensor, mask: Tensor, augment: Augment, position: int) -> tuple[Tensor, Tensor]:
         # The same numbers whatever is switched on, so that one setting does not change what another one draws.
-        scale, down, right, flip, *light = np.random.default_rng((self.seed, AUGMENT, position)).random(8).tolist()
+        scale, down, right, flip, *light = self.generator(position).random(8).tolist()
         factor = augment.scales[int(scale * len(augment.scales))]
         if factor != 1:
             height, width = (max(1, round(side * factor)) for side in mask.shape)
@@ -161,50 +111,6 @@ class SegmentationDataset(Dataset[Entry]):
         padded = transforms.pad(self.normalise(image, factors), padding, fill=0.0)
         labels = transforms.pad(mask[None], padding, fill=IGNORE)[0].long()
         return (padded.flip(-1), labels.flip(-1)) if augment.flip and flip < 0.5 else (padded, labels)
-
-
-class StepSampler(Sampler[list[int]]):
-    """Positions of the training stream, one list per step: step s has s * batch to (s + 1) * batch - 1.
-
-    `batch` is the global batch; each of `world_size` processes takes its share of every step. A run that resumes at
-    `first_step` goes on with exactly the sample it would have come to.
-    """
-
-    def __init__(self, first_step: int, last_step: int, batch: int, rank: int = 0, world_size: int = 1) -> None:
-        if not 0 <= first_step <= last_step:
-            raise ValueError(f"steps go from {first_step} to {last_step}; expected 0 <= first <= last.")
-        if batch < 1 or batch % world_size:
-            raise UserError(
-                f"the batch of {batch} cannot be shared by {world_size} processes. Use a multiple of {world_size}."
-            )
-        self.steps = range(first_step, last_step)
-        self.batch = batch
-        self.share = batch // world_size
-        self.first = rank * self.share
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in self.steps:
-            start = step * self.batch + self.first
-            yield list(range(start, start + self.share))
-
-
-def split(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """(samples for the weights, samples for the alphas), disjoint, drawn from `seed`; the paper takes 20 % (4.1).
-
-    Raises UserError when a part would be empty.
-    """
-    count = round(fraction * len(samples))
-    if not 0 < count < len(samples):
-        raise UserError(
-            f"{fraction:.0%} of {len(samples)} training images for the alphas are {count}, "
-            f"and neither part may be empty. Give more images or another fraction."
-        )
-    chosen = set(random.Random(seed).sample(range(len(samples)), count))
-    weights = tuple(sample for place, sample in enumerate(samples) if place not in chosen)
-    return weights, tuple(sample for place, sample in enumerate(samples) if place in chosen)
 
 
 @dataclass(frozen=True)
@@ -230,7 +136,3 @@ def _resized(image: Tensor, mask: Tensor, size: tuple[int, int]) -> tuple[Tensor
     image = transforms.resize(image, list(size), InterpolationMode.BILINEAR, antialias=True)
     # NEAREST_EXACT has its sampling points where bilinear has them; NEAREST is half a pixel off.
     return image, transforms.resize(mask[None], list(size), InterpolationMode.NEAREST_EXACT)[0]
-
-
-def _size(tensor: Tensor) -> str:
-    return f"{tensor.shape[-2]}x{tensor.shape[-1]}"

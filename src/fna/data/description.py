@@ -1,6 +1,7 @@
-"""What the user writes about a data set: `classes.txt`, or a YAML file with class names, ignore value and mapping."""
+"""What the user writes about a data set: `classes.txt`, or a YAML file with names, folders and what masks mean."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,31 @@ from fna.data.samples import IGNORE, Colour
 from fna.errors import UserError, unknown
 
 YAML_NAMES = ("data.yaml", "data.yml")
-KEYS = ("path", "train", "val", "test", "masks_dir", "names", "ignore", "label_mapping", "palette")
+MASK_KEYS = ("masks_dir", "ignore", "label_mapping", "palette")  # these say something about masks
+UNUSED_KEYS = ("roboflow", "download")  # other tools write them; they mean nothing here
+KEYS = ("path", "train", "val", "test", "names", "nc", *MASK_KEYS, *UNUSED_KEYS)
 LARGEST_VALUE = 65535  # of a 16-bit mask
 
 
 @dataclass(frozen=True)
 class Description:
-    """Class names and the meaning of mask values; `folders` are the image folders named in the YAML file, by split."""
+    """Class names and the meaning of the numbers in the files.
+
+    `numbers` are those of the classes in the files, 0, 1, 2, ... unless the YAML file says otherwise; `names_file` is
+    where the names are from. `folders` are the image folders named in the YAML file, by split; `mask_keys` those keys
+    in it that only make sense for masks.
+    """
 
     root: Path
     classes: tuple[str, ...] | None = None
+    numbers: tuple[int, ...] | None = None
+    names_file: Path | None = None
     ignore: int = IGNORE
     label_mapping: dict[int, int] | None = None
     palette: tuple[Colour, ...] | None = None
     folders: tuple[tuple[str, Path], ...] = ()
     masks_dir: str | None = None
+    mask_keys: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -48,40 +59,90 @@ def read_yaml(file: Path) -> Description:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{file}: cannot be read as YAML ({error}).") from error
     if not isinstance(content, dict):
-        raise UserError(f"{file}: holds {_kind(content)}, expected keys like names, ignore, label_mapping.")
+        raise UserError(f"{file}: holds {_kind(content)}, expected keys like names, train, val, label_mapping.")
     for key in content:
         if key not in KEYS:
             raise UserError(f"{file}: {unknown('key', str(key), KEYS)}")
     root = (file.parent / _text(file, "path", content.get("path", "."))).resolve()
     if not root.is_dir():
         raise UserError(f"{file}: path is {content['path']!r}, and there is no folder {root}.")
-    folders = tuple(
-        (split, root / _text(file, split, content[split])) for split in ("train", "val", "test") if split in content
+    unused = [key for key in UNUSED_KEYS if key in content]
+    if "test" in content and content["test"] is None:
+        unused.append("test")
+    folders, moved = _folders(file, root, {key: content[key] for key in content if key not in unused})
+    described = Description(
+        root,
+        ignore=_ignore(file, content.get("ignore", IGNORE)),
+        folders=folders,
+        masks_dir=_text(file, "masks_dir", content["masks_dir"]) if "masks_dir" in content else None,
+        mask_keys=tuple(key for key in MASK_KEYS if key in content),
+        notes=(
+            f"described by {file.name}",
+            *([f"keys not used: {', '.join(unused)}"] if unused else []),
+            *moved,
+        ),
     )
-    masks_dir = _text(file, "masks_dir", content["masks_dir"]) if "masks_dir" in content else None
-    notes = (f"described by {file.name}",)
-    ignore = _ignore(file, content.get("ignore", IGNORE))
-    if "names" not in content:
+    if "names" in content:
+        numbers, classes = _names(file, content["names"])
+        mapping = _mapping(file, content.get("label_mapping"), numbers)
+        described = replace(
+            described,
+            classes=classes,
+            numbers=tuple(numbers),
+            names_file=file,
+            label_mapping=_with_ignore(file, mapping, described.ignore, "ignore" in content, len(classes)),
+            palette=_palette(file, content.get("palette"), len(classes)),
+        )
+    else:
         bare = [key for key in ("label_mapping", "palette") if key in content]
         if bare:
             raise UserError(f"{file}: {bare[0]} without names. Add names, the list of classes.")
-        listed = _with_class_list(Description(root, ignore=ignore, folders=folders, masks_dir=masks_dir, notes=notes))
-        if "ignore" in content and listed.classes is None:
-            raise UserError(f"{file}: ignore without names. Add names, the list of classes.")
-        return listed
-    numbers, classes = _names(file, content["names"])
-    mapping = _mapping(file, content.get("label_mapping"), numbers)
-    described = Description(
-        root,
-        classes,
-        ignore,
-        _with_ignore(file, mapping, ignore, "ignore" in content, len(classes)),
-        _palette(file, content.get("palette"), len(classes)),
-        folders,
-        masks_dir,
-        notes,
-    )
-    return _with_class_list(described)
+    described = _with_class_list(described)
+    if "ignore" in content and described.classes is None:
+        raise UserError(f"{file}: ignore without names. Add names, the list of classes.")
+    if "nc" in content:
+        _same_count(file, content["nc"], described.classes)
+    return described
+
+
+def require_mask_classes(described: Description) -> None:
+    """Raises UserError when the named classes cannot be those of masks: fewer than two, or more than a byte has."""
+    if described.classes is not None and not 2 <= len(described.classes) <= IGNORE:
+        raise UserError(
+            f"{described.names_file}: {len(described.classes)} classes, expected 2 to {IGNORE}. "
+            f"The background is a class, too."
+        )
+
+
+def refuse_mask_keys(described: Description) -> None:
+    """Raises UserError when the description of a data set with boxes speaks of masks."""
+    if described.mask_keys:
+        raise UserError(
+            f"{described.names_file or described.root}: {', '.join(described.mask_keys)} is about masks, and this is "
+            f"read as boxes. Remove it, or choose the other task: seg."
+        )
+
+
+def _folders(file: Path, root: Path, content: dict[str, Any]) -> tuple[tuple[tuple[str, Path], ...], tuple[str, ...]]:
+    """The image folders by split; `../train` stands for `train` where only that is there, as some exports have it."""
+    folders, notes = [], []
+    for split in ("train", "val", "test"):
+        if split not in content:
+            continue
+        text = _text(file, split, content[split])
+        folder = root / text
+        if text.startswith("../") and not folder.is_dir() and (root / text.removeprefix("../")).is_dir():
+            folder = root / text.removeprefix("../")
+            notes.append(f"{split}: there is no {text}, {text.removeprefix('../')} is taken")
+        folders.append((split, folder))
+    return tuple(folders), tuple(notes)
+
+
+def _same_count(file: Path, count: Any, classes: tuple[str, ...] | None) -> None:
+    if type(count) is not int or count < 1:
+        raise UserError(f"{file}: nc is {_kind(count)}, expected the number of classes.")
+    if classes is not None and count != len(classes):
+        raise UserError(f"{file}: nc is {count}, but there are {len(classes)} names. Correct nc or leave it out.")
 
 
 def _with_class_list(described: Description) -> Description:
@@ -98,10 +159,13 @@ def _with_class_list(described: Description) -> Description:
         if described.classes != classes:
             raise UserError(f"{file}: names differ from those in the YAML file. Keep one of the two.")
         return described
-    mapping = _with_ignore(file, None, described.ignore, True, len(classes))
-    notes = (*described.notes, "class names from classes.txt, in the order of the lines")
-    return Description(
-        described.root, classes, described.ignore, mapping, None, described.folders, described.masks_dir, notes
+    return replace(
+        described,
+        classes=classes,
+        numbers=tuple(range(len(classes))),
+        names_file=file,
+        label_mapping=_with_ignore(file, None, described.ignore, True, len(classes)),
+        notes=(*described.notes, "class names from classes.txt, in the order of the lines"),
     )
 
 
@@ -124,11 +188,11 @@ def _checked(file: Path, names: list[Any]) -> tuple[str, ...]:
             raise UserError(
                 f"{file}: class {place} is {name!r}, expected a name (in quotes if YAML takes it for something else)."
             )
-    twice = {name for name in names if names.count(name) > 1}
+    twice = {name for name, count in Counter(names).items() if count > 1}
     if twice:
         raise UserError(f"{file}: the class name {min(twice)!r} is there twice.")
-    if not 2 <= len(names) <= IGNORE:
-        raise UserError(f"{file}: {len(names)} classes, expected 2 to {IGNORE}. The background is a class, too.")
+    if not names:
+        raise UserError(f"{file}: names no class. Add the class names.")
     return tuple(names)
 
 

@@ -3,14 +3,17 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from fna.data.samples import Problem, Sample
+from fna.data.samples import BoxSample, Problem, Sample
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff"})  # lossless: a JPEG changes class numbers
 MASK_ENDINGS = ("_mask", "_label", "_gt")
+ODD_IMAGES = "{split}: not an image by its suffix, not used"
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 VAL_FRACTION = 0.2
+Kind = TypeVar("Kind", Sample, BoxSample)
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,13 @@ def pair(split: str, images: Path, masks: Path) -> Paired:
     Masks may all end in `_mask`, `_label` or `_gt`; that is noted. Files without a partner, two files for one name and
     files of another kind are problems, by name.
     """
-    image_files, odd_images = _files(images, IMAGE_SUFFIXES)
-    mask_files, odd_masks = _files(masks, MASK_SUFFIXES)
+    image_files, odd_images = files_of(images, IMAGE_SUFFIXES)
+    mask_files, odd_masks = files_of(masks, MASK_SUFFIXES)
     ending = _common_ending(image_files, mask_files)
-    found = match(split, _by_name(images, image_files), _by_name(masks, mask_files, ending))
+    found = match(split, by_name(images, image_files), by_name(masks, mask_files, ending))
     problems = list(found.problems)
     if odd_images:
-        problems.append(Problem("warning", f"{split}: not an image by its suffix, not used", odd_images))
+        problems.append(Problem("warning", ODD_IMAGES.format(split=split), odd_images))
     if odd_masks:
         problems.append(
             Problem("error", f"{split}: not a mask by its suffix (accepted: {_list(MASK_SUFFIXES)})", odd_masks)
@@ -41,13 +44,13 @@ def pair(split: str, images: Path, masks: Path) -> Paired:
     return Paired(found.samples, tuple(problems), notes)
 
 
-def match(split: str, images: dict[str, list[Path]], masks: dict[str, list[Path]]) -> Paired:
-    """Samples for the names that have one image and one mask, problems for all others."""
+def match(split: str, images: dict[str, list[Path]], masks: dict[str, list[Path]], what: str = "mask") -> Paired:
+    """Samples for the names that have one image and one mask (or `what` stands in its place), problems for others."""
     both = sorted(images.keys() & masks.keys())
     unique = [name for name in both if len(images[name]) == len(masks[name]) == 1]
     kinds = {
-        "image without a mask": [file for name in images.keys() - masks.keys() for file in images[name]],
-        "mask without an image": [file for name in masks.keys() - images.keys() for file in masks[name]],
+        f"image without a {what}": [file for name in images.keys() - masks.keys() for file in images[name]],
+        f"{what} without an image": [file for name in masks.keys() - images.keys() for file in masks[name]],
         "several files for one name": [file for name in set(both) - set(unique) for file in images[name] + masks[name]],
     }
     problems = tuple(
@@ -56,7 +59,7 @@ def match(split: str, images: dict[str, list[Path]], masks: dict[str, list[Path]
     return Paired(tuple(Sample(name, images[name][0], masks[name][0]) for name in unique), problems)
 
 
-def with_val(splits: dict[str, tuple[Sample, ...]]) -> tuple[dict[str, tuple[Sample, ...]], tuple[str, ...]]:
+def with_val(splits: dict[str, tuple[Kind, ...]]) -> tuple[dict[str, tuple[Kind, ...]], tuple[str, ...]]:
     """The splits with a val split, and a note if it had to be made.
 
     A sample goes to val by a hash of its name, so it stays there when files are added. A train split of two or more
@@ -83,14 +86,16 @@ def _share(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
 
 
-def _files(folder: Path, suffixes: frozenset[str]) -> tuple[list[Path], tuple[str, ...]]:
+def files_of(folder: Path, suffixes: frozenset[str]) -> tuple[list[Path], tuple[str, ...]]:
+    """The files below a folder that have one of the suffixes, and the others; hidden and system files are neither."""
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not file.name.startswith(".")]
     files = [file for file in files if file.name.lower() not in SYSTEM_FILES]
     odd = tuple(str(file) for file in files if file.suffix.lower() not in suffixes)
     return [file for file in files if file.suffix.lower() in suffixes], odd
 
 
-def _by_name(folder: Path, files: list[Path], ending: str = "") -> dict[str, list[Path]]:
+def by_name(folder: Path, files: list[Path], ending: str = "") -> dict[str, list[Path]]:
+    """Path inside the folder without suffix and ending -> the files of that name."""
     names: dict[str, list[Path]] = {}
     for file in files:
         names.setdefault(file.relative_to(folder).with_suffix("").as_posix().removesuffix(ending), []).append(file)

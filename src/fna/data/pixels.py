@@ -15,6 +15,7 @@ DARKEST_16_BIT = 4096  # a 16-bit image that stays below uses at most 12 bits: s
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 UNSCALE = {"L;2": 85, "L;4": 17}  # Pillow spreads 2- and 4-bit grey over 0..255; in a mask that changes the class
 ORIENTATION_TAG = 0x0112
+FIRST_TURNED = 5  # the orientations 5 to 8 swap height and width
 LOSSY = ("JPEG", "MPO", "WEBP")  # by content: the suffix may say something else
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, OverflowError, Image.DecompressionBombError)
 
@@ -89,6 +90,13 @@ def orientation(path: Path) -> int:
     """The EXIF orientation, 1 (upright) to 8; 1 where the file says nothing."""
     with _opened(path) as picture:
         return int(picture.getexif().get(ORIENTATION_TAG, 1))
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Height and width of the image as it is shown, EXIF orientation applied; its pixels are not decoded."""
+    with _opened(path) as picture:
+        turned = int(picture.getexif().get(ORIENTATION_TAG, 1)) >= FIRST_TURNED
+        return (picture.width, picture.height) if turned else (picture.height, picture.width)
 
 
 def palette_colours(path: Path, count: int) -> tuple[tuple[int, int, int], ...] | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ class SegmentationData:
     `ignore` is the value in the files that is not counted; `label_mapping` maps values in the files to class indices
     or 255, and None means that the files hold class indices already. `notes` say what was decided and by which rule.
     """
+
+    task: ClassVar[str] = "seg"
 
     root: Path
     layout: str
@@ -77,6 +79,8 @@ class DetectionData:
     `category_ids` are the numbers that the annotations use for the classes, in the order of `classes`; predictions are
     written with them. `notes` say what was decided and by which rule, `problems` what is wrong and what was dropped.
     """
+
+    task: ClassVar[str] = "det"
 
     root: Path
     layout: str

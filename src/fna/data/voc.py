@@ -41,19 +41,9 @@ def is_voc(root: Path) -> bool:
 def open_voc(described: Description) -> SegmentationData:
     """The train and val lists; 21 classes unless `classes.txt` or `data.yaml` name others. Other lists are noted."""
     root = described.root
-    lists = root / "ImageSets" / "Segmentation"
-    if not (lists / "train.txt").is_file():
-        raise UserError(f"{lists}: expected train.txt (and val.txt) with one image name a line; found no train.txt.")
-    found = {
-        split: _listed(root, split, lists / f"{split}.txt")
-        for split in ("train", "val")
-        if (lists / f"{split}.txt").is_file()
-    }
+    found, unused = read_lists(root, "Segmentation", "SegmentationClass", ".png", "mask")
     splits, made = with_val({split: paired.samples for split, paired in found.items()})
-    notes = [*described.notes, "Pascal VOC segmentation, splits from ImageSets/Segmentation", *made]
-    unused = sorted(file.name for file in lists.glob("*.txt") if file.stem not in found)
-    if unused:
-        notes.append(f"lists not used: {', '.join(unused)}")
+    notes = [*described.notes, "Pascal VOC segmentation, splits from ImageSets/Segmentation", *made, *unused]
     own = described.classes is not None
     return SegmentationData(
         root=root,
@@ -80,16 +70,36 @@ def palette(count: int) -> tuple[Colour, ...]:
     return tuple(colours)
 
 
-def _listed(root: Path, split: str, file: Path) -> Paired:
-    names = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+def read_lists(
+    root: Path, lists: str, folder: str, suffix: str, what: str
+) -> tuple[dict[str, Paired], tuple[str, ...]]:
+    """The splits that `ImageSets/LISTS` names, each image with its file in `folder`, and a note on unused lists."""
+    place = root / "ImageSets" / lists
+    if not (place / "train.txt").is_file():
+        raise UserError(f"{place}: expected train.txt (and val.txt) with one image name a line; found no train.txt.")
+    found = {
+        split: _listed(root, split, place / f"{split}.txt", folder, suffix, what)
+        for split in ("train", "val")
+        if (place / f"{split}.txt").is_file()
+    }
+    unused = sorted(file.name for file in place.glob("*.txt") if file.stem not in found)
+    return found, (f"lists not used: {', '.join(unused)}",) if unused else ()
+
+
+def _listed(root: Path, split: str, file: Path, folder: str, suffix: str, what: str) -> Paired:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read as text ({error}).") from error
+    names = [line.strip() for line in text.splitlines() if line.strip()]
     twice = tuple(sorted(name for name, count in Counter(names).items() if count > 1))
     images = {name: [path] for name in names if (path := root / "JPEGImages" / f"{name}.jpg").is_file()}
-    masks = {name: [path] for name in names if (path := root / "SegmentationClass" / f"{name}.png").is_file()}
-    neither = tuple(sorted(set(names) - images.keys() - masks.keys()))
+    partners = {name: [path] for name in names if (path := root / folder / f"{name}{suffix}").is_file()}
+    neither = tuple(sorted(set(names) - images.keys() - partners.keys()))
     problems = []
     if twice:
         problems.append(Problem("error", f"{split}: listed twice in {file.name}", twice))
     if neither:
-        problems.append(Problem("error", f"{split}: listed in {file.name}, neither image nor mask found", neither))
-    paired = match(split, images, masks)
+        problems.append(Problem("error", f"{split}: listed in {file.name}, neither image nor {what} found", neither))
+    paired = match(split, images, partners, what)
     return Paired(paired.samples, (*paired.problems, *problems))

@@ -1,6 +1,6 @@
 """The backbone of an architecture: stem and stages, returning the taps that a head asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
 
@@ -28,9 +28,13 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) -> one (N, channels, H / stride, W / stride) per tap, sizes rounded up."""
-        outputs: list[Tensor] = []
+        outputs: dict[Tap, Tensor] = {}
         x = self.stem(images)
-        for stage in self.stages:
-            x = stage(x)
-            outputs.append(x)
-        return [outputs[tap.stage] for tap in self.taps]
+        for s, stage in enumerate(self.stages):
+            layers: Iterator[Layer] = stage.children()  # type: ignore[assignment]  # a Sequential of them
+            for i, layer in enumerate(layers):
+                expanded, x = layer.both(x)
+                if i == 0 and Tap(s, expanded=True) in self.taps:
+                    outputs[Tap(s, expanded=True)] = expanded
+            outputs[Tap(s)] = x
+        return [outputs[tap] for tap in self.taps]

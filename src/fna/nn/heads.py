@@ -7,24 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fna.arch.heads import Head
-from fna.nn.layers import ConvNormActivation
+from fna.nn.detection import RetinaNet, SSDLite
+from fna.nn.layers import ConvNormActivation, build_convs
 
 DROPOUT = 0.1
 """Of whole channels, before the classifier (the authors' segmentation model)."""
-
-
-def build_convs(head: Head) -> nn.ModuleDict:
-    """The head's convolutions as nested module dicts along their dotted names."""
-    root = nn.ModuleDict()
-    for part in head.convs:
-        *parents, name = part.conv.name.split(".")
-        node = root
-        for parent in parents:
-            if parent not in node:
-                node[parent] = nn.ModuleDict()
-            node = node[parent]  # type: ignore[assignment]  # a ModuleDict by construction
-        node[name] = nn.Linear(part.conv.cin, part.conv.cout) if part.linear else ConvNormActivation(part.conv)
-    return root
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:
@@ -116,9 +103,11 @@ HEADS: dict[str, type[nn.Module]] = {
     "classifier": Classifier,
     "deeplabv3": DeepLabV3,
     "deeplabv3plus": DeepLabV3Plus,
+    "retinanet": RetinaNet,
+    "ssdlite": SSDLite,
 }
 
 
 def build_head(head: Head) -> nn.Module:
-    """The module of a head; forward takes the taps and the size of the logits."""
+    """The module of a head; forward takes the taps and the size of the images."""
     return HEADS[head.name](head)

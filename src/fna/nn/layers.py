@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from fna.arch.arch import Place
+from fna.arch.heads import Head
 from fna.arch.layers import Conv, MBConv
 
 ACTIVATIONS: dict[str | None, type[nn.Module]] = {"relu6": nn.ReLU6, "relu": nn.ReLU, None: nn.Identity}
@@ -51,9 +52,27 @@ class Layer(nn.Module):
             self.add_module(conv.name, ConvNormActivation(conv, plain_norm))
         self.residual = place.stride == 1 and place.cin == place.cout
 
+    def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The expanded tensor (N, cin * expansion, H, W), and the output as `forward`."""
+        expanded = y = self.get_submodule("expand")(x) if hasattr(self, "expand") else x
+        for name, part in self.named_children():
+            y = y if name == "expand" else part(y)
+        return expanded, x + y if self.residual else y
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, cin, H, W) -> (N, cout, ceil(H / stride), ceil(W / stride))."""
-        y = x
-        for part in self.children():
-            y = part(y)
-        return x + y if self.residual else y
+        return self.both(x)[1]
+
+
+def build_convs(head: Head) -> nn.ModuleDict:
+    """The head's convolutions as nested module dicts along their dotted names."""
+    root = nn.ModuleDict()
+    for part in head.convs:
+        *parents, name = part.conv.name.split(".")
+        node = root
+        for parent in parents:
+            if parent not in node:
+                node[parent] = nn.ModuleDict()
+            node = node[parent]  # type: ignore[assignment]  # a ModuleDict by construction
+        node[name] = nn.Linear(part.conv.cin, part.conv.cout) if part.linear else ConvNormActivation(part.conv)
+    return root

@@ -1,5 +1,7 @@
 """Whole networks: backbone (or super network) and head."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -19,8 +21,11 @@ class Network(nn.Module):
         self.backbone = backbone
         self.head = head
 
-    def forward(self, images: Tensor, *path: object) -> Tensor:
-        """(N, 3, H, W) -> logits; a further argument goes to the super network as its path."""
+    def forward(self, images: Tensor, *path: object) -> Any:
+        """(N, 3, H, W) -> what the head gives (logits, or the raw outputs of a detector).
+
+        A further argument goes to the super network as its path.
+        """
         return self.head(self.backbone(images, *path), images.shape[2:])
 
 

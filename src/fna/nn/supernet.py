@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from fna.arch.arch import Place, Tap, stem_conv
 from fna.arch.layers import MBConv, Op
 from fna.arch.space import Path, Space, largest_op, space_places
+from fna.errors import UserError
 from fna.nn.layers import ConvNormActivation, Layer
 
 
@@ -22,15 +23,22 @@ class MixedLayer(nn.Module):
             if isinstance(op, MBConv):
                 self.add_module(str(op), Layer(place, op, plain_norm))
 
-    def run(self, x: Tensor, choice: int) -> Tensor:
-        """One candidate."""
+    def both(self, x: Tensor, choice: int) -> tuple[Tensor, Tensor]:
+        """Expanded tensor and output of one candidate; the identity has its input for both."""
         op = self.candidates[choice]
-        return self.get_submodule(str(op))(x) if isinstance(op, MBConv) else x
+        if not isinstance(op, MBConv):
+            return x, x
+        layer = self.get_submodule(str(op))
+        assert isinstance(layer, Layer)
+        return layer.both(x)
 
-    def mix(self, x: Tensor, probabilities: Tensor) -> Tensor:
-        """The weighted sum of all candidates (paper Eq. 4); `probabilities` (candidates,) sum to 1."""
-        outputs = (self.run(x, c) * p for c, p in enumerate(probabilities))
-        return torch.stack(tuple(outputs)).sum(0)
+    def mix(self, x: Tensor, probabilities: Tensor, expanded: bool = False) -> tuple[Tensor | None, Tensor]:
+        """The weighted sum of all candidates (paper Eq. 4); `probabilities` (candidates,) sum to 1.
+
+        With `expanded` also that of their expanded tensors, which then have one width.
+        """
+        inside, outputs = zip(*(self.both(x, c) for c in range(len(self.candidates))), strict=True)
+        return weighted(inside, probabilities) if expanded else None, weighted(outputs, probabilities)
 
     def weights_of(self, choice: int) -> dict[str, Tensor]:
         """The weights of one candidate under the names of a backbone's layer."""
@@ -51,12 +59,13 @@ class SharedLayer(MixedLayer):
         self.whole = str(largest)
         self.place = place
 
-    def run(self, x: Tensor, choice: int) -> Tensor:
-        """One candidate."""
+    def both(self, x: Tensor, choice: int) -> tuple[Tensor, Tensor]:
+        """Expanded tensor and output of one candidate; the identity has its input for both."""
         op = self.candidates[choice]
         if not isinstance(op, MBConv):
-            return x
+            return x, x
         layer, y, hidden = self.get_submodule(self.whole), x, self.place.cin * op.expansion
+        expanded = x
         for conv in self.place.convs(op):
             part = layer.get_submodule(conv.name)
             assert isinstance(part, ConvNormActivation)
@@ -64,7 +73,8 @@ class SharedLayer(MixedLayer):
             padding = conv.dilation * (conv.kernel // 2)
             y = F.conv2d(y, weight, None, conv.stride, padding, conv.dilation, conv.groups)
             y = part.activation(_norm(part.norm, y))
-        return x + y if layer.residual else y
+            expanded = y if conv.name == "expand" else expanded
+        return expanded, x + y if layer.residual else y
 
     def weights_of(self, choice: int) -> dict[str, Tensor]:
         """The weights of one candidate under the names of a backbone's layer."""
@@ -75,6 +85,11 @@ class SharedLayer(MixedLayer):
             name: _part(name.split(".")[0], tensor, hidden, op.kernel)
             for name, tensor in self.get_submodule(self.whole).state_dict().items()
         }
+
+
+def weighted(tensors: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """The sum of equally shaped tensors, each times its weight."""
+    return torch.stack([tensor * weight for tensor, weight in zip(tensors, weights, strict=True)]).sum(0)
 
 
 def _part(conv: str, tensor: Tensor, hidden: int, kernel: int) -> Tensor:
@@ -99,6 +114,21 @@ def _norm(norm: nn.Module, x: Tensor) -> Tensor:
     return F.batch_norm(x, mean, var, weight, bias, norm.training or mean is None, norm.momentum or 0.0, norm.eps)
 
 
+def tap_width(space: Space, tap: Tap) -> int:
+    """Channels of a tapped tensor; a UserError where the candidates of a layer that is read inside differ in width."""
+    if not tap.expanded:
+        return space.stages[tap.stage].channels
+    cin = space.stages[tap.stage - 1].channels if tap.stage else space.stem
+    candidates = space.stages[tap.stage].candidates[0]
+    expansions = {op.expansion for op in candidates if isinstance(op, MBConv)}
+    if len(expansions) != 1:
+        raise UserError(
+            f"the head reads the expanded tensor of stages.{tap.stage}.0, so its candidates must have one expansion; "
+            f"they are {', '.join(map(str, candidates))}. Expand the space with the head's taps"
+        )
+    return cin * expansions.pop()
+
+
 class SuperNet(nn.Module):
     """A space as a module, with one row of alphas per searched layer.
 
@@ -121,7 +151,7 @@ class SuperNet(nn.Module):
         self.space = space
         self.weight_space = space.largest if share else space
         self.taps = tuple(taps) or (Tap(len(space.stages) - 1),)
-        self.channels = [space.stages[tap.stage].channels for tap in self.taps]
+        self.channels = [tap_width(space, tap) for tap in self.taps]
         self.stem = ConvNormActivation(stem_conv(space.stem))
         stages: list[list[MixedLayer]] = [[] for _ in space.stages]
         for place, candidates in space_places(space, output_stride=output_stride):
@@ -145,18 +175,21 @@ class SuperNet(nn.Module):
             self.space.check_path(path)
         choices: Iterator[int] = iter(path or ())
         mixture = iter(self.probabilities() if path is None else ())
-        outputs: list[Tensor] = []
+        outputs: dict[Tap, Tensor | None] = {}
         x = self.stem(images)
-        for stage in self.stages:
-            for layer in stage:  # type: ignore[attr-defined]  # a ModuleList
-                if len(layer.candidates) == 1:
-                    x = layer.run(x, 0)
-                elif path is None:
-                    x = layer.mix(x, next(mixture))
+        for s, stage in enumerate(self.stages):
+            layers: Iterator[MixedLayer] = stage.children()  # type: ignore[assignment]  # a ModuleList of them
+            for i, layer in enumerate(layers):
+                inside = Tap(s, expanded=True)
+                wanted = i == 0 and inside in self.taps
+                if path is None and len(layer.candidates) > 1:
+                    expanded, x = layer.mix(x, next(mixture), wanted)
                 else:
-                    x = layer.run(x, next(choices))
-            outputs.append(x)
-        return [outputs[tap.stage] for tap in self.taps]
+                    expanded, x = layer.both(x, next(choices) if len(layer.candidates) > 1 else 0)
+                if wanted:
+                    outputs[inside] = expanded
+            outputs[Tap(s)] = x
+        return [outputs[tap] for tap in self.taps]  # type: ignore[misc]  # those that are tapped are tensors
 
     def path_weights(self, path: Path) -> dict[str, Tensor]:
         """The weights on `path` under the names of the backbone of `space.pick(path)`."""

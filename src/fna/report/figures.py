@@ -121,6 +121,22 @@ def draw_search(replicas: Sequence[Rows]) -> "Figure":
     return made
 
 
+def draw_stages(replicas: Sequence[Rows]) -> "Figure":
+    """Entropy and skip probability of every stage by step; one colour a stage, one line style a search."""
+    made = figure(9, 3.4)
+    left, right = made.subplots(1, 2)
+    stages = sorted({int(key.split()[1]) for rows in replicas for row in rows for key in row if "entropy" in key})
+    for r, rows in enumerate(replicas):
+        for colour, stage in enumerate(stages):
+            style = {"color": f"C{colour}", "linestyle": ("-", "--", ":", "-.")[r % 4]}
+            _line(left, rows, f"stage {stage} entropy", 1.0, label=f"stage {stage}" if r == 0 else None, **style)
+            _line(right, rows, f"stage {stage} skip", 1.0, **style)
+    left.set(title="entropy of the candidates", xlabel="step", ylim=(0, 1.05))
+    right.set(title="probability of the identity", xlabel="step", ylim=(0, 1))
+    left.legend(fontsize=7)
+    return made
+
+
 def _line(axis: "Axes", rows: Rows, column: str, factor: float, **style: Any) -> None:
     found = [(row["step"] + 1, factor * row[column]) for row in rows if column in row]
     axis.plot([x for x, _ in found], [y for _, y in found], **style)

@@ -114,6 +114,17 @@ class RunFiles:
         paths = sorted(self.folder.glob("search/*/metrics.csv"), key=lambda path: path.parent.name)
         return [read_rows(path) for path in paths]
 
+    @cached_property
+    def search_health(self) -> list[Rows]:
+        """Entropy and skip probability of the stages by step, of each search that learned alphas."""
+        paths = sorted(self.folder.glob("search/*/alphas.csv"), key=lambda path: path.parent.name)
+        return [rows for rows in map(read_rows, paths) if any("entropy" in key for row in rows for key in row)]
+
+    @property
+    def detection(self) -> bool:
+        """Whether the task is detection; it is segmentation where the configuration does not say."""
+        return self.config.get("task") == "det"
+
     @property
     def imgsz(self) -> HW | None:
         """Height and width at which costs were counted, where the files say it."""

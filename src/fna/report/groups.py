@@ -30,9 +30,9 @@ class Group:
             return "seed architecture" if self.pretrained else "seed architecture, random weights"
         return "adapted architecture " + ("(remapped)" if self.pretrained else "(random weights)")
 
-    def scores(self, which: str = "best") -> list[float]:
-        """The `best` or `last` validation scores, one a random seed."""
-        return [stage.metrics[which]["score"] for _, stage in self.results if stage.metrics]
+    def scores(self, which: str = "best", key: str = "score") -> list[float]:
+        """The `best` or `last` validation scores, or another metric there, one a random seed."""
+        return [stage.metrics[which][key] for _, stage in self.results if stage.metrics]
 
     @property
     def mean_seconds(self) -> float | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fna.arch.arch import Arch
+from fna.arch.health import COLLAPSED, softmax
 from fna.files import write_bytes
 from fna.report import figures
 from fna.report.costs import cost_tables
@@ -39,6 +40,8 @@ def draw(run: RunFiles) -> dict[str, Any]:
         drawn["training"] = figures.draw_training(trained, score_name(run))
     if any(run.search_rows):
         drawn["search"] = figures.draw_search(run.search_rows)
+    if run.search_health:
+        drawn["stages"] = figures.draw_stages(run.search_health)
     if run.search:
         drawn["candidates"] = draw_candidates(run.search)
     return drawn
@@ -53,12 +56,6 @@ def draw_candidates(search: Mapping[str, Any]) -> Any:
     signed = search["method"] != "alphas"
     panels = logits if signed else {name: [softmax(row) for row in rows] for name, rows in logits.items()}
     return figures.draw_candidates(layers, panels, signed)
-
-
-def softmax(row: list[float]) -> list[float]:
-    """Probabilities from logits."""
-    exponentials = [math.exp(value - max(row)) for value in row]
-    return [value / sum(exponentials) for value in exponentials]
 
 
 def label(run: RunFiles, stage: StageFiles) -> str:
@@ -86,7 +83,12 @@ def render(run: RunFiles) -> str:
         only_seed=bool(run.stages) and all(run.is_seed(stage) for stage in run.stages),
         architectures=architecture_table(run.archs),
         costs=cost_tables(run),
+        detection=run.detection,
+        metrics=metrics_table(run),
         classes=class_table(run),
+        class_score="AP" if run.detection else "IoU",
+        search_health=bool(run.search_health),
+        collapsed=COLLAPSED,
         training=any(stage.rows for stage in run.stages),
         search_curves=any(run.search_rows),
         ledger=ledger_table(run),
@@ -129,9 +131,19 @@ def architecture_table(archs: Mapping[str, Arch]) -> str:
     return table(["", "channels", "stride", *archs], rows)
 
 
+def metrics_table(run: RunFiles) -> str:
+    """Every metric of every network at its best step, one row a metric."""
+    tested = [(label(run, stage), stage.best) for stage in run.stages if stage.best]
+    names = dict.fromkeys(
+        name for _, best in tested for name, value in best.items() if isinstance(value, float) and name != "score"
+    )
+    rows = [[name, *(percent(best.get(name)) for _, best in tested)] for name in names]
+    return table(["", *(name for name, _ in tested)], rows) if rows else ""
+
+
 def class_table(run: RunFiles) -> str:
-    """IoU per class of every network at its best step, and the gain over the seed."""
-    tested = [(stage, stage.best["IoU"]) for stage in run.stages if stage.best and "IoU" in stage.best]
+    """The score of each class by every network at its best step, and the gain over the seed."""
+    tested = [(stage, stage.best["per_class"]) for stage in run.stages if stage.best and "per_class" in stage.best]
     if not tested:
         return ""
     seed = next((iou for stage, iou in tested if run.is_seed(stage)), None)

@@ -68,33 +68,28 @@ def conditions(run: RunFiles) -> str:
     splits = ", ".join(f"{len(names)} {split}" for split, names in run.dataset.get("splits", {}).items())
     size = f" of {run.imgsz[0]}x{run.imgsz[1]} (height x width)" if run.imgsz else ""
     how = run.config.get("adapt", {})
+    steps = next((stage.metrics["steps"] for stage in run.stages if stage.metrics), how.get("steps"))
     return (
         f"Head {run.config.get('head')}, output stride {run.output_stride}, "
         f"{len(run.dataset.get('classes', []))} classes, {splits} images; every network is fine-tuned for "
-        f"{how.get('steps')} steps of batch {how.get('batch')}, on the same schedule. Val {score_name(run)} in "
-        f"percent, mean ± standard deviation over random seeds; MAdds and params of the whole model, one image{size}."
+        f"{steps} steps of batch {how.get('batch')}, on the same schedule. Val {score_name(run)} in percent, "
+        f"mean ± standard deviation over random seeds; MAdds and params of the whole model, one image{size}."
     )
 
 
 def score_table(groups: Sequence[Group], names: Sequence[str]) -> str:
     """One row a group."""
     score = score_name(groups[0].results[0][0])
-    header = [
-        "",
-        "random seeds",
-        f"best val {score}",
-        "each",
-        f"last val {score}",
-        "MAdds",
-        "params",
-        "fine-tuning, min",
-    ]
+    also = ["AP50"] if groups[0].results[0][0].detection else []
+    header = ["", "random seeds", f"best val {score}", "each", f"last val {score}"]
+    header += [f"val {name} at the best" for name in also] + ["MAdds", "params", "fine-tuning, min"]
     rows = []
     for group, name in zip(groups, names, strict=True):
         best, cost = group.scores(), group.results[0][1].cost
         each = ", ".join(percent(value) for value in best)
         rows.append(
             [name, len(best), mean_and_spread(best), each, percent(fmean(group.scores("last")))]
+            + [mean_and_spread(group.scores(key=metric)) for metric in also]
             + [giga(cost.get("madds")), mega(cost.get("params")), minutes(group.mean_seconds)]
         )
     return table(header, rows)

@@ -91,9 +91,8 @@ def overlay(image: Tensor, mask: Tensor, names: Sequence[str], colours: Sequence
 
 def legend(names: Sequence[str], colours: Sequence[Colour], height: int, width: int) -> Image.Image:
     """Squares with names in rows, for a picture of this size: at least `width` wide, text in proportion to it."""
-    size = max(SMALLEST_FONT, max(height, width) // 50)
-    # Comes with matplotlib and has the letters of most alphabets; Pillow's own font has only the English ones.
-    font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+    size = font_size(height, width)
+    font = text_font(size)
     gap, line = size // 2, size * 3 // 2
     widths = [gap + size + gap + round(font.getlength(name)) + gap for name in names]
     places, x, y = [], 0, gap
@@ -109,6 +108,17 @@ def legend(names: Sequence[str], colours: Sequence[Colour], height: int, width: 
         draw.rectangle((left + gap, top, left + gap + size - 1, top + size - 1), fill=colour, outline="black")
         draw.text((left + gap + size + gap, top + size // 2), name, fill="black", font=font, anchor="lm")
     return picture
+
+
+def font_size(height: int, width: int) -> int:
+    """Pixels, in proportion to a picture of this size."""
+    return max(SMALLEST_FONT, max(height, width) // 50)
+
+
+def text_font(size: int) -> ImageFont.FreeTypeFont:
+    """The font of all text in pictures."""
+    # Comes with matplotlib and has the letters of most alphabets; Pillow's own font has only the English ones.
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:

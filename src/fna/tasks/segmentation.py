@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import default_collate
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from fna.arch.arch import HW, Arch
@@ -23,6 +24,7 @@ class Segmentation:
     """The task plug-in."""
 
     score = "mIoU"
+    class_score = "IoU"
 
     def __init__(self, config: Config, data: SegmentationData, mean: Sequence[float], std: Sequence[float]) -> None:
         self.config = config
@@ -100,7 +102,11 @@ class Segmentation:
             self.data.splits["val"], self.mean, self.std, self.data.label_mapping, None, self.config.imgsz
         )
 
-    def losses(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def collate(self, samples: list[Any]) -> Batch:
+        """Images and masks of equal size, stacked."""
+        return default_collate(samples)
+
+    def losses(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
         """Cross entropy over pixels that are not ignored; logits (N, classes, H, W), masks (N, H, W)."""
         weight = None if self.class_weights is None else self.class_weights.to(outputs.device)
         mask = batch["mask"]
@@ -127,14 +133,19 @@ class SegmentationEvaluator:
         self.matrix.to(batch["image"].device).update(predict_classes(model, batch["image"], self.how), batch["mask"])
 
     def result(self) -> dict[str, Any]:
-        """score (= mIoU), mIoU, pixel_acc, IoU by class name; a class in neither truth nor prediction is None."""
+        """score (= mIoU), mIoU, pixel_acc, per_class (IoU); a class in neither truth nor prediction is None."""
         matrix = self.matrix.compute().double()
         right, union = matrix.diag(), matrix.sum(0) + matrix.sum(1) - matrix.diag()
         iou = {name: (float(right[c] / union[c]) if union[c] > 0 else None) for c, name in enumerate(self.classes)}
         present = [value for value in iou.values() if value is not None]
         miou = sum(present) / len(present) if present else math.nan
         accuracy = float(right.sum() / matrix.sum()) if matrix.sum() > 0 else math.nan
-        return {"score": miou, "mIoU": miou, "pixel_acc": accuracy, "IoU": iou, "confusion": matrix.long().tolist()}
+        counts = matrix.long().tolist()
+        return {"score": miou, "mIoU": miou, "pixel_acc": accuracy, "per_class": iou, "confusion": counts}
+
+    def files(self) -> dict[str, Any]:
+        """Nothing: masks of all images would fill the run folder; `fna predict` makes them."""
+        return {}
 
 
 def predict_classes(model: nn.Module, images: Tensor, how: Evaluate) -> Tensor:

@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 from fna.arch.arch import HW, Arch
 from fna.arch.heads import Head
 from fna.config import Augment, Config
+from fna.data.stream import ImageDataset
 
 Batch = Mapping[str, Tensor]
 """At least `image` (N, 3, H, W), normalised."""
@@ -21,7 +22,10 @@ class Evaluator(Protocol):
         """Predict a batch and count."""
 
     def result(self) -> dict[str, Any]:
-        """Metrics as fractions; `score` is the one that chooses the best network."""
+        """Metrics as fractions: `score` chooses the best network, `per_class` is by name; None where undefined."""
+
+    def files(self) -> dict[str, Any]:
+        """Further results as JSON, by file name."""
 
 
 class Task(Protocol):
@@ -30,6 +34,9 @@ class Task(Protocol):
     imgsz: HW
     classes: tuple[str, ...]
     score: str
+    """The metric that chooses the best network."""
+    class_score: str
+    """The metric of `per_class`."""
 
     def __init__(self, config: Config, data: Any, mean: Sequence[float], std: Sequence[float]) -> None: ...
 
@@ -45,14 +52,19 @@ class Task(Protocol):
     def splits(self, replica: int = 0) -> tuple[Sequence[Any], Sequence[Any]]:
         """The training samples for the weights and for the alphas of a search; another split for each replica."""
 
-    def training(self, augment: Augment, samples: Sequence[Any] | None = None, replica: int = 0) -> Dataset[Any]:
+    def training(
+        self, augment: Augment, samples: Sequence[Any] | None = None, replica: int = 0
+    ) -> ImageDataset[Any, Any, Any]:
         """The endless training stream over `samples` (default: all): item p is a function of (seed, replica, p)."""
 
     def validation(self) -> Dataset[Any]:
         """The validation images, whole, in order."""
 
-    def losses(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Named terms, summed by the loop and logged by name."""
+    def collate(self, samples: list[Any]) -> Batch:
+        """Samples of either stream as a batch."""
+
+    def losses(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
+        """Named terms, summed by the loop, from what the network gives for the batch."""
 
     def evaluator(self) -> Evaluator:
         """A fresh evaluator."""

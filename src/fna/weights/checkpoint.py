@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -27,6 +28,8 @@ class NetworkInfo:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     imgsz: tuple[int, int]
+    detection: Mapping[str, Any] | None = None
+    """A detector's part of the configuration: how images are sized, and how outputs become boxes."""
 
     def metadata(self) -> dict[str, str]:
         """String values, as safetensors wants them; every one but the version is JSON."""
@@ -38,11 +41,13 @@ class NetworkInfo:
         """The inverse of `metadata`; a UserError says what is missing."""
         try:
             arch = Arch.from_json(metadata["fna_arch"], source)
-            get = {key: json.loads(metadata[key]) for key in NetworkInfo.__dataclass_fields__ if key != "arch"}
+            required = [key for key in NetworkInfo.__dataclass_fields__ if key not in ("arch", "detection")]
+            get = {key: json.loads(metadata[key]) for key in required}
+            detection = json.loads(metadata.get("detection", "null"))
         except (KeyError, json.JSONDecodeError) as error:
             raise UserError(f"{source} is not a network written by fna: its metadata lacks {error}") from error
         tuples = {key: tuple(get[key]) for key in ("classes", "mean", "std", "imgsz")}
-        return NetworkInfo(arch, get["task"], get["head"], get["output_stride"], **tuples)
+        return NetworkInfo(arch, get["task"], get["head"], get["output_stride"], **tuples, detection=detection)
 
 
 def save_network(path: Path, weights: Mapping[str, Tensor], info: NetworkInfo) -> None:

@@ -180,6 +180,11 @@ class RemapReport:
     entries: tuple[Entry, ...]
     unused: tuple[str, ...]
 
+    def with_head(self, entries: tuple[Entry, ...]) -> "RemapReport":
+        """The same with what a head took from the seed."""
+        used = {entry.source for entry in entries}
+        return RemapReport(self.entries + entries, tuple(name for name in self.unused if name not in used))
+
     def counts(self) -> dict[str, int]:
         """Number of target tensors per action."""
         actions = [entry.action for entry in self.entries]
@@ -270,6 +275,22 @@ def remap(
     named = {entry.target for entry in entries}
     entries.extend(Entry(n, None, "initial", (), tuple(t.shape)) for n, t in target_weights.items() if n not in named)
     return new, RemapReport(tuple(entries), tuple(name for name in seed_weights if name not in used))
+
+
+def remap_last(seed_weights: Weights, head_weights: Weights) -> tuple[dict[str, Tensor], tuple[Entry, ...]]:
+    """A head's weights with its last 1x1 convolution, where it has one, started from the seed's; and what was done.
+
+    The authors take SSDLite's from the seed, and leave the rest of every head at its random start. Nothing passed in is
+    changed.
+    """
+    new, entries = dict(head_weights), []
+    for name, source in seed_weights.items():
+        if name.startswith("last.") and name in new:
+            target = new[name]
+            new[name] = fit(source, target, keep_new_rows=True)
+            shapes = tuple(source.shape), tuple(target.shape)
+            entries.append(Entry(f"head.{name}", name, _action(source, target, True, False), *shapes))
+    return new, tuple(entries)
 
 
 def _under(weights: Weights, prefix: str) -> dict[str, Tensor]:

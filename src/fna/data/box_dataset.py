@@ -1,0 +1,316 @@
+"""Samples for detection as tensors; a training sample is a pure function of (seed, position)."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NotRequired, TypedDict
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
+
+from fna.data.images import read_image
+from fna.data.samples import BoxSample
+from fna.data.stream import GIBIBYTE, ImageDataset, channels_last, size_text
+from fna.errors import UserError
+
+SMALLEST_BOX = 1.0
+"""Pixels: a box that is narrower or lower in the finished image is left out."""
+SMALLEST_CROPPED = 4
+"""Pixels: the least side that a 0.3-fold crop leaves something of."""
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Either to exactly (height, width), or to a short side of `short` with a long side of at most `long`.
+
+    The first does not keep the aspect ratio (SSD); the second does, to the nearest pixel (RetinaNet: 800, 1333).
+    """
+
+    exact: tuple[int, int] | None = None
+    short: int | None = None
+    long: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.exact is None) == (self.short is None) or (self.short is None) != (self.long is None):
+            raise UserError("give images either an exact size (height, width), or a short and a long side.")
+        if self.exact is not None and min(self.exact) < 1:
+            raise UserError(f"the size of images is {self.exact}, expected height and width in pixels.")
+        if self.short is not None and self.long is not None and not 1 <= self.short <= self.long:
+            raise UserError(
+                f"the short side of images is {self.short} and the long side at most {self.long}, "
+                f"expected 1 <= short <= long."
+            )
+
+    def target(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) that an image of this size gets."""
+        if self.exact is not None:
+            return self.exact
+        assert self.short is not None
+        assert self.long is not None
+        scale = min(self.short / min(height, width), self.long / max(height, width))
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+@dataclass(frozen=True)
+class BoxAugment:
+    """`flip`: left-right with probability 1/2.
+
+    `ssd`: before it, the augmentation of SSD (Liu et al. 2016, sections 2.2 and 3.6) with torchvision's numbers:
+    photometric distortion, zooming out onto a canvas of the mean colour, cropping to a minimal overlap with a box.
+    """
+
+    flip: bool = True
+    ssd: bool = False
+
+
+class BoxEntry(TypedDict):
+    """One image with its boxes.
+
+    image: float32 (3, H, W), normalised. boxes: float32 (n, 4), x1, y1, x2, y2 in pixels of this image and inside it,
+    at least 1 pixel wide and high. labels: int64 (n,), from 0. size: int64 (2,), H and W. index: which sample it is.
+    original, in evaluation only: int64 (2,), height and width of the upright image in the file, so that
+    `original / size` per axis takes boxes back to it.
+    """
+
+    image: Tensor
+    boxes: Tensor
+    labels: Tensor
+    size: Tensor
+    index: int
+    original: NotRequired[Tensor]
+
+
+class DetectionDataset(ImageDataset[BoxEntry, BoxSample, tuple[Tensor, Tensor]]):
+    """Images and boxes by position, all resized as `size` says; crowd boxes are left out, images without boxes stay.
+
+    With `augment`, position p of an endless stream (see ImageDataset); without it, sample p as it is.
+    Raises UserError naming the file where its size is not the annotated one: its boxes would be somewhere else.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[BoxSample],
+        mean: Sequence[float],
+        std: Sequence[float],
+        size: Resize,
+        augment: BoxAugment | None = None,
+        seed: int = 0,
+        cache_bytes: int = GIBIBYTE,
+    ) -> None:
+        super().__init__(samples, mean, std, seed, cache_bytes)
+        self.size = size
+        self.augment = augment
+        self._distort = v2.RandomPhotometricDistort()
+        self._zoom_out = v2.RandomZoomOut()
+        self._iou_crop = v2.RandomIoUCrop()
+
+    def __getitem__(self, position: int) -> BoxEntry:
+        index = position if self.augment is None else self.index(position)
+        image, original = self.decoded(index)
+        frame = _Rectangle(0, 0, *original.tolist())
+        boxes, labels = _counted(self.samples[index], frame)
+        if self.augment is None:
+            entry = self._finished(image, boxes, labels, frame, frame, False, index)
+            entry["original"] = original
+            return entry
+        # The same numbers whatever is switched on, so that one setting does not change what another one draws.
+        generator = self.generator(position)
+        flip = bool(generator.random() < 0.5) and self.augment.flip
+        if not self.augment.ssd:
+            return self._finished(image, boxes, labels, frame, frame, flip, index)
+        with _torch_seed(int(generator.integers(2**63))):
+            distortion = self._distort.make_params([image])
+            view, kept = self._view(boxes, frame)
+        return self._finished(image, boxes[kept], labels[kept], frame, view, flip, index, distortion)
+
+    def _read(self, sample: BoxSample) -> tuple[Tensor, Tensor]:
+        """Image uint8 (3, H, W), and the height and width it has in the file.
+
+        An image that every sample needs smaller is kept in memory as it is needed.
+        """
+        image = read_image(sample.image)
+        height, width = image.shape[1:]
+        if sample.size is not None and sample.size != (height, width):
+            raise UserError(
+                f"{sample.image} is {size_text(image)}, "
+                f"but its boxes are annotated for {sample.size[0]}x{sample.size[1]} (height x width)."
+            )
+        image = channels_last(image)
+        target = self.size.target(height, width)
+        if (self.augment is None or not self.augment.ssd) and target[0] * target[1] < height * width:
+            image = _resized(image, _Rectangle(0, 0, *target))
+        return image, torch.tensor([height, width])
+
+    def _view(self, boxes: Tensor, frame: "_Rectangle") -> tuple["_Rectangle", Tensor]:
+        """Zooming out and cropping of SSD, drawn by torchvision from torch's global generator but not carried out.
+
+        Gives the part of the plane around the image that is seen, and which boxes (n,) count in it.
+        """
+        view, kept = frame, torch.ones(len(boxes), dtype=torch.bool)
+        if torch.rand(1) < self._zoom_out.p:
+            left, top, right, bottom = self._zoom_out.make_params([_annotated(boxes, frame)])["padding"]
+            view = _Rectangle(-top, -left, top + frame.height + bottom, left + frame.width + right)
+        # Without boxes torchvision tries crops in vain until it draws "no crop".
+        if len(boxes) and min(view.height, view.width) >= SMALLEST_CROPPED:
+            crop = self._iou_crop.make_params([_annotated(boxes, view)])
+            if crop:
+                kept = crop["is_within_crop_area"]
+                view = _Rectangle(view.top + crop["top"], view.left + crop["left"], crop["height"], crop["width"])
+        return view, kept
+
+    def _finished(
+        self,
+        image: Tensor,
+        boxes: Tensor,
+        labels: Tensor,
+        frame: "_Rectangle",
+        view: "_Rectangle",
+        flip: bool,
+        index: int,
+        distortion: dict[str, object] | None = None,
+    ) -> BoxEntry:
+        """What is seen in `view` of an image, whose place is `frame`, and of its boxes, at the final size.
+
+        Only the part of the image that is seen is resized, to whole pixels, so that a large canvas costs nothing; what
+        is around it is 0, the mean colour. Boxes go where their pixels go.
+        """
+        height, width = self.size.target(view.height, view.width)
+        seen = view.common(frame)
+        place = seen.place(view, height, width)
+        if seen != frame:
+            image = image[:, seen.top : seen.bottom, seen.left : seen.right]
+        if distortion is None:
+            image = _resized(image, place)
+        elif seen.height * seen.width < place.height * place.width:
+            image = _resized(self._distorted(image, distortion), place)
+        else:
+            # Colours hardly depend on which comes first, the time does. The contrast's middle is that of what is seen.
+            image = self._distorted(_resized(image, place), distortion)
+        boxes = _moved(boxes, seen, place)
+        if flip:
+            image = image.flip(-1)
+            place = _Rectangle(place.top, width - place.right, place.height, place.width)
+            boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
+        pixels = self.normalise(image)
+        if (place.height, place.width) != (height, width):
+            canvas = pixels.new_zeros(3, height, width)
+            canvas[:, place.top : place.bottom, place.left : place.right] = pixels
+            pixels = canvas
+        boxes, large = transforms.sanitize_bounding_boxes(boxes, "XYXY", (height, width), min_size=SMALLEST_BOX)
+        size = torch.tensor([height, width])
+        return {"image": pixels, "boxes": boxes, "labels": labels[large], "size": size, "index": index}
+
+    def _distorted(self, image: Tensor, distortion: dict[str, object]) -> Tensor:
+        # Changes of hue take half as long again with the three bytes of a pixel side by side.
+        distorted: Tensor = self._distort.transform(image.contiguous(), distortion)
+        return distorted
+
+
+def collate(entries: Sequence[BoxEntry], divisor: int = 32) -> dict[str, Tensor]:
+    """One batch of tensors: images padded at the right and at the bottom with 0 (the mean colour) to a common size.
+
+    image: float32 (N, 3, H, W), H and W multiples of `divisor`; boxes: float32 (N, M, 4) with zeros and labels: int64
+    (N, M) with -1 where an image has fewer than M boxes; size: int64 (N, 2), without padding; index: int64 (N,);
+    original: int64 (N, 2) where the entries have it. For another divisor in a loader: functools.partial.
+    """
+    count = len(entries)
+    height, width = (-(-max(int(entry["size"][axis]) for entry in entries) // divisor) * divisor for axis in (0, 1))
+    most = max(len(entry["labels"]) for entry in entries)
+    image = torch.zeros(count, 3, height, width)
+    boxes = torch.zeros(count, most, 4)
+    labels = torch.full((count, most), -1)
+    for row, entry in enumerate(entries):
+        image[row, :, : entry["image"].shape[1], : entry["image"].shape[2]] = entry["image"]
+        boxes[row, : len(entry["boxes"])] = entry["boxes"]
+        labels[row, : len(entry["labels"])] = entry["labels"]
+    batch = {
+        "image": image,
+        "boxes": boxes,
+        "labels": labels,
+        "size": torch.stack([entry["size"] for entry in entries]),
+        "index": torch.tensor([entry["index"] for entry in entries]),
+    }
+    if "original" in entries[0]:
+        batch["original"] = torch.stack([entry["original"] for entry in entries])
+    return batch
+
+
+@dataclass(frozen=True)
+class _Rectangle:
+    """Whole pixels; the image in the file starts at (0, 0)."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def bottom(self) -> int:
+        return self.top + self.height
+
+    @property
+    def right(self) -> int:
+        return self.left + self.width
+
+    def common(self, other: "_Rectangle") -> "_Rectangle":
+        """What both have; they do overlap."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        return _Rectangle(top, left, min(self.bottom, other.bottom) - top, min(self.right, other.right) - left)
+
+    def place(self, view: "_Rectangle", height: int, width: int) -> "_Rectangle":
+        """Where it is, to the nearest pixel and at least one pixel large, when `view` gets this size."""
+        top, rows = _stretched(self.top - view.top, self.height, view.height, height)
+        left, columns = _stretched(self.left - view.left, self.width, view.width, width)
+        return _Rectangle(top, left, rows, columns)
+
+
+def _stretched(start: int, length: int, whole: int, target: int) -> tuple[int, int]:
+    """First pixel and length of a stretch when the axis goes from `whole` to `target` pixels."""
+    first = min(round(start * target / whole), target - 1)
+    return first, max(1, round((start + length) * target / whole) - first)
+
+
+def _counted(sample: BoxSample, frame: _Rectangle) -> tuple[Tensor, Tensor]:
+    """Boxes (n, 4) clipped to the image and labels (n,), without crowds and without what lies outside."""
+    counted = torch.tensor(~sample.crowd, dtype=torch.bool)
+    boxes = torch.tensor(sample.boxes, dtype=torch.float32).reshape(-1, 4)[counted]
+    labels = torch.tensor(sample.labels, dtype=torch.int64)[counted]
+    boxes = _moved(boxes, frame, frame)
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(1)
+    return boxes[inside], labels[inside]
+
+
+def _moved(boxes: Tensor, source: _Rectangle, target: _Rectangle) -> Tensor:
+    """Boxes (n, 4) clipped to `source`, in the pixels that it has as `target`."""
+    start, length = torch.tensor([source.left, source.top] * 2), torch.tensor([source.width, source.height] * 2)
+    inside = torch.minimum((boxes - start).clamp(min=0), length)
+    start, new_length = torch.tensor([target.left, target.top] * 2), torch.tensor([target.width, target.height] * 2)
+    # Rounding must not put a box outside of the image, where it would be taken for a broken one.
+    return torch.minimum(inside * new_length / length, new_length) + start
+
+
+def _annotated(boxes: Tensor, canvas: _Rectangle) -> tv_tensors.BoundingBoxes:
+    """Boxes (n, 4) in the pixels of `canvas`, with its size, as torchvision's transforms want them."""
+    moved = boxes - torch.tensor([canvas.left, canvas.top] * 2)
+    return tv_tensors.BoundingBoxes(moved, format="XYXY", canvas_size=(canvas.height, canvas.width))
+
+
+def _resized(image: Tensor, size: _Rectangle) -> Tensor:
+    if tuple(image.shape[1:]) == (size.height, size.width):
+        return image
+    return transforms.resize(image, [size.height, size.width], InterpolationMode.BILINEAR, antialias=True)
+
+
+@contextmanager
+def _torch_seed(seed: int) -> Iterator[None]:
+    """torch's global generator for the processor starts anew from `seed`, and afterwards is where it was.
+
+    `torch.manual_seed` would start the generators of all devices anew, which nobody would set back.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

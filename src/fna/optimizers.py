@@ -1,0 +1,19 @@
+"""The optimisers of weights that the configuration can name."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from fna.config import Adapt, Search
+
+
+def weight_optimizer(groups: Iterable[nn.Parameter] | Iterable[dict[str, Any]], how: Adapt | Search) -> Optimizer:
+    """SGD (paper 4.1, 4.2 RetinaNet) or RMSprop (4.2 SSDLite; the authors' eps is 1.0), with momentum."""
+    if how.optimizer == "sgd":
+        return torch.optim.SGD(groups, how.lr, how.momentum, weight_decay=how.weight_decay)
+    return torch.optim.RMSprop(
+        groups, how.lr, eps=how.optimizer_eps, weight_decay=how.weight_decay, momentum=how.momentum
+    )

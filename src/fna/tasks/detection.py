@@ -1,0 +1,168 @@
+"""Object detection: RetinaNet and SSDLite heads, COCO average precision."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from fna.arch.arch import HW, Arch
+from fna.arch.heads import Head, describe
+from fna.config import Augment, Config
+from fna.config import Detection as DetectionConfig
+from fna.data.box_dataset import BoxAugment, DetectionDataset, Resize, collate
+from fna.data.check import check
+from fna.data.dataset import split
+from fna.data.samples import BoxSample, DetectionData
+from fna.errors import UserError
+from fna.tasks.coco_eval import CocoEvaluation
+from fna.tasks.detectors import DETECTORS, Detector
+from fna.tasks.task import Batch
+from fna.weights.checkpoint import NetworkInfo
+
+SSD_SIZE = (320, 320)
+"""Paper 4.2."""
+DIVISOR = 32
+"""Batches are padded to multiples of the deepest stride."""
+
+
+class Detection:
+    """The task plug-in."""
+
+    score = "AP"
+    class_score = "AP"
+
+    def __init__(self, config: Config, data: DetectionData, mean: Sequence[float], std: Sequence[float]) -> None:
+        self.config = config
+        self.data = data
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.classes = data.classes
+        self.report = check(data)
+        if self.report.errors:
+            first = self.report.errors[0]
+            raise UserError(
+                f"{data.root}: {len(self.report.errors)} problem(s) in the data, the first: {first.text}. "
+                f"See all with: fna check {data.root}"
+            )
+        if config.head == "ssdlite" and 1 in (config.adapt.batch, config.search.batch):
+            raise UserError("the head ssdlite needs batches of at least 2: its smallest map has one cell, and a norm")
+        self.resize, self.imgsz = sizing(config, self._commonest_size())
+        self.detector: Detector = DETECTORS[config.head](len(self.classes), config.detection)
+
+    def _commonest_size(self) -> HW:
+        sizes = self.report.splits["train"].sizes
+        return max(sizes, key=lambda size: (sizes[size], size))
+
+    def summary(self) -> list[str]:
+        """What was found in the data, in a few lines."""
+        splits = self.report.splits
+        images = ", ".join(f"{count.images} {name}" for name, count in splits.items())
+        boxes = ", ".join(f"{sum(count.boxes):,} {name}" for name, count in splits.items())
+        lines = [
+            f"data {self.data.root}: {self.data.layout}, {images} images, {boxes} boxes, {len(self.classes)} classes"
+        ]
+        lines.extend(f"note: {note}" for note in self.data.notes)
+        lines.extend(f"warning: {problem.text}" for problem in self.report.warnings)
+        empty = splits["train"].empty_images
+        if empty and self.config.head == "ssdlite":
+            lines.append(f"warning: SSDLite learns nothing from the {empty} training images without boxes")
+        return lines
+
+    def describe(self) -> dict[str, Any]:
+        """What was trained on, for dataset.json."""
+        return {
+            "root": str(self.data.root),
+            "layout": self.data.layout,
+            "imgsz": list(self.imgsz),
+            "classes": self.classes,
+            "category_ids": self.data.category_ids,
+            "splits": {name: [sample.name for sample in samples] for name, samples in self.data.splits.items()},
+            "train_boxes": self.report.splits["train"].boxes,
+        }
+
+    def head(self, arch: Arch) -> Head:
+        """The configured detection head."""
+        return describe(self.config.head, arch, len(self.classes), self.config.output_stride)
+
+    def splits(self, replica: int = 0) -> tuple[Sequence[BoxSample], Sequence[BoxSample]]:
+        """Disjoint random parts of the training set (paper 4.2)."""
+        samples = self.data.splits["train"]
+        return split(samples, self.config.search.alpha_split, self.config.seed + 1000 * replica)
+
+    def training(
+        self, augment: Augment, samples: Sequence[BoxSample] | None = None, replica: int = 0
+    ) -> DetectionDataset:
+        """Flip, or all of SSD's augmentation, then resizing."""
+        return DetectionDataset(
+            samples or self.data.splits["train"],
+            self.mean,
+            self.std,
+            self.resize if augment.resize is None else Resize(augment.resize),
+            BoxAugment(augment.flip, augment.ssd),
+            self.config.seed + 1000 * replica,
+        )
+
+    def validation(self) -> DetectionDataset:
+        """Whole images in order."""
+        return DetectionDataset(self.data.splits["val"], self.mean, self.std, self.resize, None)
+
+    def collate(self, samples: list[Any]) -> Batch:
+        """Images padded to one size, boxes to one number."""
+        return collate(samples, DIVISOR)
+
+    def losses(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
+        """Of the classes and of the boxes, as torchvision takes them."""
+        known = [labels >= 0 for labels in batch["labels"]]  # -1 is padding
+        targets = [
+            {"boxes": boxes[keep], "labels": labels[keep]}
+            for boxes, labels, keep in zip(batch["boxes"], batch["labels"], known, strict=True)
+        ]
+        return self.detector.losses(outputs, batch["image"].shape[2:], targets)
+
+    def evaluator(self) -> "DetectionEvaluator":
+        """COCO's average precision over the validation images."""
+        return DetectionEvaluator(self.data, self.detector)
+
+
+class DetectionEvaluator:
+    """Collects boxes in the pixels of the files, and evaluates them at the end."""
+
+    def __init__(self, data: DetectionData, detector: Detector) -> None:
+        self.coco = CocoEvaluation(data, "val")
+        self.detector = detector
+
+    def update(self, model: nn.Module, batch: Batch) -> None:
+        """Detect in a batch."""
+        sizes = [(int(height), int(width)) for height, width in batch["size"].tolist()]
+        found = self.detector.detect(model(batch["image"]), batch["image"].shape[2:], sizes)
+        scales = (batch["original"] / batch["size"]).flip(1).repeat(1, 2)  # x, y, x, y
+        for index, image, scale in zip(batch["index"].tolist(), found, scales, strict=True):
+            self.coco.add(index, image["boxes"] * scale, image["scores"], image["labels"])
+
+    def result(self) -> dict[str, Any]:
+        """score (= AP), the twelve COCO numbers, and per_class (AP); what the data cannot tell is None."""
+        return self.coco.result()
+
+    def files(self) -> dict[str, Any]:
+        """predictions.json in COCO's results format."""
+        return {"predictions.json": self.coco.predictions()}
+
+
+def detector_of(info: NetworkInfo) -> tuple[Detector, Resize]:
+    """The rules of a trained detector and how its images are resized, from what is written beside its weights."""
+    how = DetectionConfig.model_validate(info.detection or {})
+    config = Config(head=info.head, imgsz=None if how.short_side else info.imgsz, detection=how)
+    return DETECTORS[info.head](len(info.classes), how), sizing(config, info.imgsz)[0]
+
+
+def sizing(config: Config, commonest: HW) -> tuple[Resize, HW]:
+    """How images are resized, and the size at which costs are counted.
+
+    To a short side where one is given, else to --imgsz exactly; --imgsz beside a short side is for the costs alone.
+    """
+    how = config.detection
+    if how.short_side is None:
+        size = config.imgsz or SSD_SIZE
+        return Resize(size), size
+    resize = Resize(short=how.short_side, long=max(how.short_side, how.long_side))
+    height, width = (-(-side // DIVISOR) * DIVISOR for side in resize.target(*commonest))
+    return resize, config.imgsz or (height, width)

@@ -1,0 +1,142 @@
+"""What a detector's raw outputs mean: anchors, matching, losses and suppression, all of them torchvision's.
+
+torchvision keeps these as methods of its models. The models here have no weights (they live on the meta device) and are
+never run; the network that is trained is `fna.nn.detection`'s.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.retinanet import RetinaNet, RetinaNetHead
+from torchvision.models.detection.ssd import SSD
+from torchvision.ops import box_iou
+
+from fna.arch.heads import SSD_ANCHORS
+from fna.config import Detection
+
+Target = dict[str, Tensor]
+"""`boxes` (n, 4), x1, y1, x2, y2 in pixels of the batch's images, and `labels` (n,) from 0."""
+
+RETINANET_SIZES = (32, 64, 128, 256, 512)
+OCTAVES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
+RATIOS = (0.5, 1.0, 2.0)
+"""Anchors of four times the stride, three to an octave, three ratios (RetinaNet, arXiv 1708.02002, section 4).
+
+Whole pixels, rounded down, as torchvision has them."""
+
+
+class Detector:
+    """The rules of a kind of detector. `outputs` are those of `fna.nn.detection`, `hw` the batch's height and width."""
+
+    rules: Any  # a torchvision model: its parts are typed loosely
+
+    def anchors(self, outputs: dict[str, Tensor], hw: Sequence[int]) -> list[Tensor]:
+        """(anchors, 4) in pixels, for every image of the batch."""
+        logits = outputs["cls_logits"]
+        maps = [logits.new_empty(1, dtype=torch.float32).expand(1, 1, h, w) for h, w in outputs["grids"].tolist()]
+        shape = torch.empty((len(logits), 3, *hw), device="meta")
+        return self.rules.anchor_generator(ImageList(shape, [(hw[0], hw[1])] * len(logits)), maps)
+
+    def losses(self, outputs: dict[str, Tensor], hw: Sequence[int], targets: Sequence[Target]) -> dict[str, Tensor]:
+        """`classification` and `bbox_regression`, means over the batch as torchvision takes them."""
+        raise NotImplementedError
+
+    def detect(
+        self, outputs: dict[str, Tensor], hw: Sequence[int], sizes: Sequence[tuple[int, int]]
+    ) -> list[dict[str, Tensor]]:
+        """`boxes` (n, 4), `scores` (n,) and `labels` (n,) from 0 of every image, best first, clipped to its size."""
+        raise NotImplementedError
+
+
+def _floats(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Logits and offsets in full precision: anchors and exponentials need it."""
+    return {name: outputs[name].float() for name in ("cls_logits", "bbox_regression")}
+
+
+class RetinaNetDetector(Detector):
+    """Focal loss (gamma 2, alpha 0.25), L1 boxes, IoU 0.5 / 0.4.
+
+    1000 candidates a level, score 0.05, NMS 0.5, 100 boxes. The thresholds are those of the authors' detection library.
+    Its box loss was smooth L1 with beta 0.11, torchvision's is L1.
+    """
+
+    def __init__(self, classes: int, how: Detection) -> None:
+        backbone = nn.Identity()
+        backbone.out_channels = 1  # type: ignore[assignment]  # all that torchvision asks of it
+        sizes = tuple(tuple(int(size * octave) for octave in OCTAVES) for size in RETINANET_SIZES)
+        generator = AnchorGenerator(sizes, (RATIOS,) * len(sizes))
+        with torch.device("meta"):
+            head = RetinaNetHead(1, len(OCTAVES) * len(RATIOS), classes)
+            self.rules = RetinaNet(
+                backbone,
+                classes,
+                anchor_generator=generator,
+                head=head,
+                score_thresh=0.05 if how.score_threshold is None else how.score_threshold,
+                nms_thresh=0.5 if how.nms_threshold is None else how.nms_threshold,
+                detections_per_img=how.detections or 100,
+            )
+
+    def losses(self, outputs: dict[str, Tensor], hw: Sequence[int], targets: Sequence[Target]) -> dict[str, Tensor]:
+        return self.rules.compute_loss(targets, _floats(outputs), self.anchors(outputs, hw))
+
+    def detect(
+        self, outputs: dict[str, Tensor], hw: Sequence[int], sizes: Sequence[tuple[int, int]]
+    ) -> list[dict[str, Tensor]]:
+        per_cell = self.rules.anchor_generator.num_anchors_per_location()[0]
+        levels = [h * w * per_cell for h, w in outputs["grids"].tolist()]
+        split = {name: list(value.split(levels, 1)) for name, value in _floats(outputs).items()}
+        anchors = [list(image.split(levels)) for image in self.anchors(outputs, hw)]
+        return self.rules.postprocess_detections(split, anchors, sizes)
+
+
+class SSDDetector(Detector):
+    """Softmax with hard negatives 3 : 1, smooth L1 boxes, IoU 0.5; score 0.02, NMS 0.6, 200 boxes (the authors').
+
+    Anchor sizes are shares of the image's height and width. An image without boxes has no positives, so no negatives
+    are mined in it and its loss is exactly 0: SSD learns nothing from it.
+    """
+
+    def __init__(self, classes: int, how: Detection) -> None:
+        ratios = [[2] if count == 4 else [2, 3] for count in SSD_ANCHORS]
+        generator = DefaultBoxGenerator(ratios, scales=list(how.anchor_scales))
+        with torch.device("meta"):
+            self.rules = SSD(
+                nn.Identity(),
+                generator,
+                (1, 1),  # of torchvision's own resizing, which is not used
+                classes + 1,
+                head=nn.Identity(),
+                score_thresh=0.02 if how.score_threshold is None else how.score_threshold,
+                nms_thresh=0.6 if how.nms_threshold is None else how.nms_threshold,
+                detections_per_img=how.detections or 200,
+            )
+
+    def losses(self, outputs: dict[str, Tensor], hw: Sequence[int], targets: Sequence[Target]) -> dict[str, Tensor]:
+        anchors = self.anchors(outputs, hw)
+        matched = [
+            self.rules.proposal_matcher(box_iou(target["boxes"], boxes))
+            if len(target["boxes"])
+            else torch.full((len(boxes),), -1, device=boxes.device)
+            for target, boxes in zip(targets, anchors, strict=True)
+        ]
+        # Class 0 is the background: without the shift the first class would be learned as nothing at all.
+        shifted = [{"boxes": target["boxes"], "labels": target["labels"] + 1} for target in targets]
+        return self.rules.compute_loss(shifted, _floats(outputs), anchors, matched)
+
+    def detect(
+        self, outputs: dict[str, Tensor], hw: Sequence[int], sizes: Sequence[tuple[int, int]]
+    ) -> list[dict[str, Tensor]]:
+        found = self.rules.postprocess_detections(_floats(outputs), self.anchors(outputs, hw), sizes)
+        return [{**image, "labels": image["labels"] - 1} for image in found]
+
+
+DETECTORS: dict[str, type[RetinaNetDetector] | type[SSDDetector]] = {
+    "retinanet": RetinaNetDetector,
+    "ssdlite": SSDDetector,
+}
+"""The rules that belong to each detection head."""
