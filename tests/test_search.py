@@ -8,15 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from fna.arch import zoo
-from fna.arch.space import Path, expand
+from fna.arch.space import Path, expand, joined, madds_of
 from fna.config import Search
 from fna.nn.supernet import SuperNet
-from fna.search import cautious, repeatability, sample_path, standard_error
+from fna.search import cautious, layer_probabilities, picks_of, repeatability, sample_path, standard_error
 from fna.swaps import TEMPERATURE, score_swaps, single_swaps
 
 ARCH = zoo.build("mobilenet_v2", 0.1)
 SPACE = expand(ARCH)
 SEED_PATH = SPACE.path_of(ARCH)
+LAYERS = SPACE.layer_choices()
+STAGES = SPACE.stage_choices(SEED_PATH)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def supernet() -> SuperNet:
 
 
 def sampled(supernet: SuperNet, how: Search, from_alphas: bool = False, steps: int = 400) -> list[Path]:
-    return [sample_path(SPACE, SEED_PATH, supernet, how, (0, 0, step), from_alphas) for step in range(steps)]
+    return [sample_path(LAYERS, SEED_PATH, supernet, how, (0, 0, step), from_alphas) for step in range(steps)]
 
 
 def test_uniform_paths_draw_every_candidate_equally_often(supernet: SuperNet) -> None:
@@ -57,11 +59,51 @@ def test_a_path_is_a_function_of_seed_replica_and_step(supernet: SuperNet) -> No
 
 
 def test_swaps_are_all_paths_that_differ_from_the_seeds_in_one_layer() -> None:
-    swaps = single_swaps(SPACE, SEED_PATH)
+    swaps = single_swaps(LAYERS, SEED_PATH)
     assert len(swaps) == 169 - 25  # the space has 169 candidates in 25 layers
     for layer, candidate, path in swaps:
         assert [i for i, (a, b) in enumerate(zip(path, SEED_PATH, strict=True)) if a != b] == [layer]
         assert path[layer] == candidate
+
+
+def test_swaps_of_stages_change_a_whole_stage_to_one_kernel_and_expansion() -> None:
+    picks = picks_of(STAGES, SEED_PATH)
+    assert joined(STAGES, picks) == SEED_PATH
+    # Stages of up to 4, 4, 6, 6, 4 and 1 layers with 6 ops each; the seed's own is one of them.
+    assert [len(group) for group in STAGES] == [24, 24, 36, 36, 24, 6]
+    for group, _, path in single_swaps(STAGES, picks):
+        arch = SPACE.pick(path)
+        changed = [s for s, (a, b) in enumerate(zip(arch.stages, ARCH.stages, strict=True)) if a != b]
+        assert changed == [group + 1]
+        assert len(set(arch.stages[group + 1].layers)) == 1
+
+
+def test_an_alternative_costs_what_its_layers_cost() -> None:
+    costs = [[100 * layer + c for c in range(len(ops))] for layer, (_, ops) in enumerate(SPACE.searched)]
+    rows = madds_of(STAGES, costs)
+    assert len(rows) == 6
+    first = len(STAGES[0][0])
+    expected = sum(costs[first + layer][c] for layer, c in enumerate(STAGES[1][5]))
+    assert rows[1][5] == expected
+
+
+def test_probabilities_of_stages_become_those_of_their_layers() -> None:
+    logits = [[0.0] * len(group) for group in STAGES]
+    rows = layer_probabilities(SPACE, STAGES, logits)
+    assert [len(row) for row in rows] == [len(ops) for _, ops in SPACE.searched]
+    assert all(sum(row) == pytest.approx(1) for row in rows)
+    # The last of four layers is there in a quarter of the alternatives: 6 of 24.
+    assert rows[3][-1] == pytest.approx(0.75)
+
+
+def test_memory_of_a_path_changes_nothing_but_the_time(supernet: SuperNet) -> None:
+    images, memory = torch.randn(2, 3, 33, 33), {}
+    supernet.eval()
+    for path in [SEED_PATH, *(path for _, _, path in single_swaps(STAGES, picks_of(STAGES, SEED_PATH))[::20])]:
+        expected = supernet(images, path)
+        for ours, theirs in zip(supernet(images, path, memory), expected, strict=True):
+            assert torch.equal(ours, theirs)
+    assert len(memory) == 6, "stages 0 and 1 have no choice before them and share an entry"
 
 
 class KnownLoss(nn.Module):
@@ -71,7 +113,7 @@ class KnownLoss(nn.Module):
         super().__init__()
         self.prices = prices
 
-    def forward(self, images: Tensor, path: Path) -> Tensor:
+    def forward(self, images: Tensor, path: Path, memory: Any) -> Tensor:
         return images.mean() * 7 + sum(self.prices[layer, choice] for layer, choice in enumerate(path))
 
     def losses(self, outputs: Tensor, batch: Any) -> dict[str, Tensor]:
@@ -97,7 +139,7 @@ def test_scores_are_the_loss_changes_whatever_the_batches_have_in_common() -> No
     prices = torch.randn(25, 7, generator=torch.Generator().manual_seed(1)).double()
     model = KnownLoss(prices)
     batches = iter([{"image": torch.full((1, 3, 2, 2), value)} for value in (0.0, 100.0)])
-    logits = score_swaps(PlainRun(), model, model, SPACE, SEED_PATH, batches, "swaps")  # type: ignore[arg-type]
+    logits = score_swaps(PlainRun(), model, model, LAYERS, SEED_PATH, batches, "swaps")  # type: ignore[arg-type]
     for layer, row in enumerate(logits):
         for candidate, logit in enumerate(row):
             change = prices[layer, candidate] - prices[layer, SEED_PATH[layer]]

@@ -190,9 +190,7 @@ def val(words: list[str]) -> int:
 
 def predict(words: list[str]) -> int:
     """Masks or boxes for images."""
-    parser = Parser(
-        prog="fna predict", description="Write the mask or the boxes of each image, drawn and raw."
-    )
+    parser = Parser(prog="fna predict", description="Write the mask or the boxes of each image, drawn and raw.")
     parser.add_argument("run", help="run folder or safetensors file")
     parser.add_argument("images", nargs="+", help="image files or folders")
     parser.add_argument("--out", required=True, help="folder for the results")

@@ -141,6 +141,12 @@ class Search(Section):
     caution: NonNegativeFloat = Field(
         1.0, description="standard errors (from the replicas) that a change of the seed has to earn (swaps)"
     )
+    trials: NonNegativeInt = Field(
+        3,
+        description="fine-tune so many of the best architectures, and the seed, for trial_steps on the same batches, "
+        "and keep the best; 0: keep the first",
+    )
+    trial_steps: PositiveInt = 150
     swap_batches: PositiveInt = Field(6, description="held-out batches on which each candidate is scored (swaps)")
     alpha_lr: PositiveFloat = 1e-3
     alpha_betas: tuple[float, float] = Field((0.5, 0.999), description="Adam betas of the alphas")

@@ -9,7 +9,7 @@ from fna.adapt import adapt as fine_tune
 from fna.arch import zoo
 from fna.arch.arch import Arch
 from fna.arch.cost import Count, count_model
-from fna.arch.derive import derive
+from fna.arch.derive import proposals
 from fna.arch.space import Space, joined
 from fna.config import Config, from_data, load_config, parse_madds, recipe_path, resolved
 from fna.data.layouts import open_data
@@ -19,10 +19,11 @@ from fna.files import write_json, write_text
 from fna.load import load
 from fna.report import write_report
 from fna.run import Run
-from fna.search import make_space
+from fna.search import make_space, picks_of, score_sets
 from fna.search import search as search_logits
 from fna.tasks import TASKS
 from fna.tasks.task import Task
+from fna.trials import compare
 from fna.weights.seeds import IMAGENET_MEAN, IMAGENET_STD, Seed, load_file, load_named
 
 
@@ -129,12 +130,13 @@ def labelled(texts: Sequence[str]) -> Budgets:
 
 
 def run_derive(job: Job, space: Space, result: dict[str, Any], budgets: Budgets) -> None:
-    """Write arch.json (or one arch-BUDGET.json per budget) from the search's logits; an existing one is kept."""
-    costs, run = result["madds"], job.run
+    """Write arch.json (or one arch-BUDGET.json per budget) from the search's scores; an existing one is kept."""
+    costs, run, how = result["madds"], job.run, job.run.config.search
     choices = tuple(tuple(tuple(part) for part in group) for group in result["choices"])
     cheapest = [min(range(len(row)), key=row.__getitem__) for row in costs]
     smallest = job.count(space.pick(joined(choices, cheapest))).madds
     fixed = smallest - sum(map(min, costs))
+    sets = score_sets(result, picks_of(choices, space.path_of(job.seed.arch)), how)
     for label, budget in budgets:
         if (run.folder / f"arch{label}.json").is_file():
             run.note(f"kept arch{label}.json as it is")
@@ -144,15 +146,33 @@ def run_derive(job: Job, space: Space, result: dict[str, Any], budgets: Budgets)
                 f"the budget of {budget / 1e9:.4f} G MAdds is below the smallest network of this space, "
                 f"{smallest / 1e9:.4f} G (whole model at {job.task.imgsz[0]}x{job.task.imgsz[1]})"
             )
-        # Logits, not log probabilities: they differ by a constant per layer, which moves no choice.
-        picks = derive(result["logits"], costs, None if budget is None else budget - fixed)
-        arch = space.pick(joined(choices, picks))
+        # Logits, not log probabilities: they differ by a constant per group, which moves no choice.
+        found = proposals(sets, costs, None if budget is None else budget - fixed, max(1, how.trials))
+        arch = run_trials(job, [space.pick(joined(choices, picks)) for picks in found], budget)
         cost = job.count(arch)
         assert budget is None or cost.madds <= budget
         limit = "" if budget is None else f" <= {budget / 1e9:.4f} G"
         write_text(run.folder / f"arch{label}.json", arch.to_json())
         run.note(f"derived arch{label}.json: {cost.madds / 1e9:.4f} G MAdds{limit}")
         run.note("\n".join(f"  {line}" for line in str(arch).splitlines()))
+
+
+def run_trials(job: Job, archs: list[Arch], budget: int | None) -> Arch:
+    """The best of the proposed architectures by a short fine-tuning; the seed's own where it is better and may be used.
+
+    Without trials the first one. A proposal has to beat the seed by `caution` standard errors of the difference.
+    """
+    run, how = job.run, job.run.config.search
+    rivals = [arch for arch in archs if arch != job.seed.arch]
+    if how.trials == 0 or how.method == "alphas" or not rivals:
+        return archs[0]
+    with run.ledger("search"):
+        trials = compare(run, job.task, job.seed, rivals, "search/trials")
+    for trial in trials:
+        run.note(f"  trial of {job.count(trial.arch).madds / 1e9:.4f} G MAdds: {trial}")
+    best = min(trials, key=lambda trial: trial.difference + how.caution * trial.error)
+    seed_fits = budget is None or job.count(job.seed.arch).madds <= budget
+    return job.seed.arch if seed_fits and best.difference + how.caution * best.error >= 0 else best.arch
 
 
 def run_train(job: Job, arch: Arch, stage: str) -> None:

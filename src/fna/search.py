@@ -283,6 +283,20 @@ def show_health(run: Run, space: Space, probabilities: Rows, label: str) -> None
             )
 
 
+def score_sets(result: dict[str, Any], seed_picks: Sequence[int], how: Search) -> list[Rows]:
+    """The scores to derive from, the configured ones first, then others that a trial may prefer.
+
+    Those are the mean over replicas, bold (as it is) and careful (with two standard errors off every change), and
+    each replica by itself.
+    """
+    if how.trials == 0 or how.method == "alphas":
+        return [result["logits"]]
+    replicas = result["replicas"]
+    mean = [[fmean(values) for values in zip(*rows, strict=True)] for rows in zip(*replicas, strict=True)]
+    error = standard_error(replicas)
+    return [mean, cautious(mean, seed_picks, 2 * error), result["logits"], *replicas]
+
+
 def standard_error(replicas: Sequence[Rows]) -> float:
     """Of the mean score of a candidate, pooled over all candidates, from what replicas disagree on; 0 with one."""
     if len(replicas) < 2:

@@ -12,6 +12,7 @@ from torch import nn
 
 from fna.arch.space import Choices, Path, joined
 from fna.evaluate import to_device
+from fna.nn.supernet import Memory
 from fna.run import Run
 from fna.tasks.task import Batch, Task
 
@@ -60,13 +61,14 @@ def score_swaps(
     def save(step: int) -> None:
         run.save_state(f"{folder}/last.ckpt", {"table": table})
 
-    def loss(batch: Batch, path: Path) -> float:
-        return sum(float(term) for term in task.losses(model(batch["image"], path), batch).values())
+    def loss(batch: Batch, path: Path, memory: Memory) -> float:
+        return sum(float(term) for term in task.losses(model(batch["image"], path, memory), batch).values())
 
     for step in run.steps("score", len(table), len(held), save):
         batch = to_device(run, held[step])
-        reference = loss(batch, seed_path)
-        table.append([loss(batch, path) - reference for _, _, path in swaps])
+        memory: Memory = {}  # of the seed's path: a swap needs only what comes after it
+        reference = loss(batch, seed_path, memory)
+        table.append([loss(batch, path, memory) - reference for _, _, path in swaps])
 
     logits = [[0.0] * len(group) for group in choices]
     for (g, alternative, _), changes in zip(swaps, zip(*table, strict=True), strict=True):

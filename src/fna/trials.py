@@ -4,6 +4,7 @@ One short fine-tuning says little, for the batches differ more than the networks
 on the same batches says much: what the batches have in common cancels, as in `fna.swaps`.
 """
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,11 +32,15 @@ class Trial:
 
 
 def compare(run: Run, task: Task, seed: Seed, archs: Sequence[Arch], folder: str) -> list[Trial]:
-    """Fine-tune every architecture for `search.trial_steps`, and the seed's own; differences over the second half."""
+    """Fine-tune every architecture for `search.trial_steps`, and the seed's own; differences over the second half.
+
+    Each has a folder of its own below `folder`, named by what it is, so none is ever repeated.
+    """
     theirs = losses(run, task, seed, seed.arch, f"{folder}/seed")
     trials = []
-    for n, arch in enumerate(archs):
-        ours = losses(run, task, seed, arch, f"{folder}/{n}")
+    for arch in archs:
+        name = hashlib.sha256(arch.to_json().encode()).hexdigest()[:8]
+        ours = losses(run, task, seed, arch, f"{folder}/{name}")
         differences = [a - b for a, b in zip(ours, theirs, strict=True)][len(ours) // 2 :]
         error = stdev(differences) / math.sqrt(len(differences)) if len(differences) > 1 else math.inf
         trials.append(Trial(arch, fmean(differences), error))

@@ -148,6 +148,14 @@ def test_the_box_is_around_the_object_whatever_is_done_to_the_image(
         assert entry["boxes"][0].tolist() == pytest.approx(around, abs=1.0)
 
 
+def test_a_crop_keeps_its_own_shape_where_the_image_would(bright: list[BoxSample]) -> None:
+    data = plain(bright, Resize(short=40, long=200), SSD)
+    sizes = [entry["size"].tolist() for entry in (data[position] for position in range(40))]
+    assert all(min(size) == 40 for size in sizes)  # crops are at most 3 times as long as they are wide
+    assert len({max(size) for size in sizes}) > 8
+    assert all(tuple(data[position]["image"].shape[1:]) == tuple(sizes[position]) for position in range(40))
+
+
 def test_ssd_augmentation_is_that_of_torchvision(noise: list[BoxSample], draw: Draw) -> None:
     """The same draws through torchvision's own transforms, every step carried out on the whole image."""
     smooth = np.stack(np.meshgrid(np.linspace(60, 180, 80), np.linspace(80, 160, 60)), -1).astype(np.uint8)

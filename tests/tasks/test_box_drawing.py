@@ -35,6 +35,9 @@ def test_the_lines_are_on_the_outermost_pixels_of_the_box_in_the_colour_of_its_c
     blue = of(pixels, COLOURS[1])
     for row, column in ((40, 120), (99, 120), (70, 50), (70, 149)):
         assert blue[row, column]
+    assert not blue[100:].any()
+    assert not blue[:, :50].any()
+    assert not blue[50:, 150:].any()
     assert not of(pixels, COLOURS[0]).any()
     assert (pixels[45:95, 55:145] == 128).all()  # the inside is as it was
     assert (pixels[103:] == 128).all()

@@ -52,6 +52,11 @@ def derive(scores: Rows, costs: Sequence[Sequence[int]], budget: int | None = No
     return max(states, key=lambda state: state[1])[2] if states else known
 
 
+def proposals(score_sets: Sequence[Rows], costs: Sequence[Sequence[int]], budget: int | None, count: int) -> list[Path]:
+    """At most `count` different paths, each the best under the budget for one of the sets of scores, in their order."""
+    return list(dict.fromkeys(derive(scores, costs, budget) for scores in score_sets))[:count]
+
+
 def _sum(rows: Sequence[Sequence[float]], path: Path) -> float:
     return sum(row[c] for row, c in zip(rows, path, strict=True))
 

@@ -114,6 +114,10 @@ def _norm(norm: nn.Module, x: Tensor) -> Tensor:
     return F.batch_norm(x, mean, var, weight, bias, norm.training or mean is None, norm.momentum or 0.0, norm.eps)
 
 
+Memory = dict[Path, tuple[int, Tensor, dict[Tap, Tensor | None]]]
+"""What a stage got: by the choices before it, its number, its input and what was tapped before it."""
+
+
 def tap_width(space: Space, tap: Tap) -> int:
     """Channels of a tapped tensor; a UserError where the candidates of a layer that is read inside differ in width."""
     if not tap.expanded:
@@ -159,6 +163,8 @@ class SuperNet(nn.Module):
             kind = SharedLayer if share and searched else MixedLayer
             stages[place.stage].append(kind(place, candidates, plain_norm and searched))
         self.stages = nn.ModuleList(nn.ModuleList(layers) for layers in stages)
+        decided = [sum(len(candidates) > 1 for candidates in stage.candidates) for stage in space.stages]
+        self._choices_before = [sum(decided[:s]) for s in range(len(decided))]
         self.alphas = nn.ParameterList(torch.zeros(len(candidates)) for _, candidates in space.searched)
 
     def weights(self) -> Iterator[nn.Parameter]:
@@ -169,15 +175,29 @@ class SuperNet(nn.Module):
         """softmax(alpha) of each searched layer."""
         return [alpha.softmax(0) for alpha in self.alphas]
 
-    def forward(self, images: Tensor, path: Path | None = None) -> list[Tensor]:
-        """(N, 3, H, W) -> one tensor per tap; one candidate per layer with `path`, else the mixture of all."""
+    def forward(self, images: Tensor, path: Path | None = None, memory: Memory | None = None) -> list[Tensor]:
+        """(N, 3, H, W) -> one tensor per tap; one candidate per layer with `path`, else the mixture of all.
+
+        An empty `memory` is filled with what every stage of `path` got; a filled one saves the stages that another path
+        on the same images has in common with that one.
+        """
         if path is not None:
             self.space.check_path(path)
-        choices: Iterator[int] = iter(path or ())
         mixture = iter(self.probabilities() if path is None else ())
         outputs: dict[Tap, Tensor | None] = {}
-        x = self.stem(images)
+        first, filling = 0, memory is not None and not memory
+        if memory and path is not None:
+            first, x, outputs = max((memory[k] for k in memory if path[: len(k)] == k), key=lambda found: found[0])
+            outputs = dict(outputs)
+        else:
+            x = self.stem(images)
         for s, stage in enumerate(self.stages):
+            if s < first:
+                continue
+            before = self._choices_before[s]
+            if filling and memory is not None and path is not None:
+                memory[path[:before]] = (s, x, dict(outputs))
+            choices: Iterator[int] = iter(path[before:] if path is not None else ())
             layers: Iterator[MixedLayer] = stage.children()  # type: ignore[assignment]  # a ModuleList of them
             for i, layer in enumerate(layers):
                 inside = Tap(s, expanded=True)
