@@ -11,7 +11,7 @@ from fna.arch import zoo
 from fna.arch.space import Path, expand, joined, madds_of
 from fna.config import Search
 from fna.nn.supernet import SuperNet
-from fna.search import cautious, layer_probabilities, picks_of, repeatability, sample_path, standard_error
+from fna.search import cautious, picks_of, repeatability, sample_path, standard_error
 from fna.swaps import TEMPERATURE, score_swaps, single_swaps
 
 ARCH = zoo.build("mobilenet_v2", 0.1)
@@ -85,15 +85,6 @@ def test_an_alternative_costs_what_its_layers_cost() -> None:
     first = len(STAGES[0][0])
     expected = sum(costs[first + layer][c] for layer, c in enumerate(STAGES[1][5]))
     assert rows[1][5] == expected
-
-
-def test_probabilities_of_stages_become_those_of_their_layers() -> None:
-    logits = [[0.0] * len(group) for group in STAGES]
-    rows = layer_probabilities(SPACE, STAGES, logits)
-    assert [len(row) for row in rows] == [len(ops) for _, ops in SPACE.searched]
-    assert all(sum(row) == pytest.approx(1) for row in rows)
-    # The last of four layers is there in a quarter of the alternatives: 6 of 24.
-    assert rows[3][-1] == pytest.approx(0.75)
 
 
 def test_memory_of_a_path_changes_nothing_but_the_time(supernet: SuperNet) -> None:

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from fna.adapt import stream, training_step
 from fna.arch.cost import candidate_madds
-from fna.arch.health import Rows, softmax, stage_health
+from fna.arch.health import Rows, stage_health
 from fna.arch.space import Choices, Path, Space, expand, joined, madds_of
 from fna.config import Config, Search
 from fna.evaluate import to_device
@@ -134,7 +134,6 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
     if how.method == "swaps":
         batches = stream(run, task, alpha_data, how.batch, 0, how.swap_batches)
         logits = score_swaps(run, task, model, choices, seed_picks, batches, f"{folder}/swaps")
-        show_health(run, space, layer_probabilities(space, choices, logits), label)
     else:
         logits = [alpha.tolist() for alpha in supernet.alphas]
     write_json(run.folder / folder / "logits.json", logits)
@@ -237,18 +236,6 @@ def sample_path(
         for group, own in zip(choices, seed_picks, strict=True)
     ]
     return joined(choices, picks)
-
-
-def layer_probabilities(space: Space, choices: Choices, logits: Rows) -> Rows:
-    """The probability of every candidate of every searched layer, from the logits of the groups' alternatives."""
-    rows: Rows = []
-    for group, row in zip(choices, logits, strict=True):
-        first = len(rows)
-        rows += [[0.0] * len(ops) for _, ops in space.searched[first : first + len(group[0])]]
-        for part, p in zip(group, softmax(row), strict=True):
-            for layer, candidate in enumerate(part):
-                rows[first + layer][candidate] += p
-    return rows
 
 
 def alpha_columns(space: Space, probabilities: Rows) -> dict[str, float]:

@@ -456,6 +456,8 @@ def test_masks_in_labels_are_not_taken_for_yolo(tree: Path) -> None:
     move(tree, "masks", "labels")
     (tree / "labels/classes.txt").write_text("sky\nroad\ncar\n", encoding="utf-8")
     assert open_data(tree).task == "seg"
+    (tree / "labels/train/notes.txt").touch()  # belongs to no image
+    assert open_data(tree).task == "seg"
     with pytest.raises(UserError, match=r"no known layout for --task det"):
         open_data(tree, "det")
 
