@@ -20,6 +20,8 @@ TINY: dict[str, Any] = {
         "alpha_split": 0.34,
         "batch": 4,
         "swap_batches": 2,
+        "swap": "layer",
+        "trials": 0,
         "augment": {"crop": "32x32", "scales": [1.0]},
     },
     "adapt": {

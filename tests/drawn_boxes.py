@@ -11,7 +11,7 @@ from drawn import TINY
 
 TINY_BOXES: dict[str, Any] = TINY | {
     "imgsz": "64x64",
-    "search": {**TINY["search"], "augment": {"flip": False}},
+    "search": {**TINY["search"], "swap": "stage", "augment": {"flip": False}},
     "adapt": {**TINY["adapt"], "augment": {"ssd": True}},
 }
 """A configuration whose whole pipeline takes seconds on one core."""

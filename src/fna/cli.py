@@ -255,12 +255,13 @@ def demo(words: list[str]) -> int:
     parser = Parser(
         prog="fna demo", description="Draw scenes, pretrain a small seed, adapt it, report; offline, about 3 minutes."
     )
+    parser.add_argument("--task", choices=("seg", "det"), default="seg", help="seg: masks (default); det: boxes")
     parser.add_argument("--out", default="runs/demo")
     parser.add_argument("--seed", type=int, default=0, help="random seed")
     args = parser.parse_args(words)
     from fna.demo import demo as run_demo
 
-    run_demo(args.out, args.seed)
+    run_demo(args.out, args.seed, task=args.task)
     return 0
 
 

@@ -16,7 +16,7 @@ from fna.data.layouts import open_data
 from fna.errors import UserError, unknown
 from fna.files import whole, write_json
 from fna.load import TrainedNetwork, load, network_file, prepare
-from fna.weights.checkpoint import NetworkInfo
+from fna.weights.checkpoint import NetworkInfo, load_network
 
 Runner = Callable[[Tensor], Tensor]
 
@@ -53,6 +53,11 @@ def export(
             f'ONNX export needs {", ".join(missing)}, not installed here. Install with: pip install "fna[export]"'
         )
     source = network_file(run_or_file, stage)
+    if load_network(source)[1].task == "det":
+        raise UserError(
+            f"{source} is a detector, and only segmentation networks are exported so far. The file itself is "
+            "safetensors with all metadata; fna.load reads it, and fna.load_backbone gives the adapted backbone alone"
+        )
     network = load(source).to(memory_format=torch.contiguous_format)
     file = _target(Path(run_or_file), out, format, stage)
     images, described = _images(Path(run_or_file), check_images, network.info)
@@ -188,7 +193,7 @@ def _validation_images(run: Path) -> tuple[list[Path], str]:
     if not description.is_file():
         return [], f"{description} does not exist, so the run's data are unknown"
     try:
-        samples = open_data(json.loads(description.read_text(encoding="utf-8"))["data"]).splits.get("val", ())
+        samples = open_data(json.loads(description.read_text(encoding="utf-8"))["data"], "seg").splits.get("val", ())
     except UserError as error:
         return [], f"the run's data cannot be opened ({error})"
     files = [sample.image for sample in samples]

@@ -1,13 +1,14 @@
 """`fna demo`: from drawn scenes to an adapted network, with two networks beside it that show what each part is for."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fna.demo.pretrain import MEAN, STD, Pretraining, pretrain_seed
-from fna.demo.scenes import draw_scenes
+from fna.demo.scenes import draw_box_scenes, draw_scenes
+from fna.errors import unknown
 from fna.files import write_text
 from fna.pipeline import adapt, train
 from fna.report.files import RunFiles, StageFiles
@@ -16,42 +17,72 @@ from fna.run import new_folder
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What differs between the tasks: how scenes are drawn, the recipe, and the val scores of the final table."""
+
+    draw: Callable[[Path, int], None]
+    recipe: str
+    scores: tuple[str, ...]
+
+
+KINDS = {
+    "seg": Kind(draw_scenes, "demo", ("mIoU",)),
+    "det": Kind(draw_box_scenes, "demo-det", ("AP", "AP50")),
+}
+SEED, ADAPTED = "seed architecture", "adapted network"
+RANDOM, SEED_RANDOM = "adapted architecture from random weights", "seed architecture from random weights"
+KEPT = (
+    "The search found no change that earned its cost: the adapted network has the seed's own architecture, so one row "
+    "stands for both."
+)
+
+
+@dataclass(frozen=True)
 class Row:
-    """One fine-tuned network: best val mIoU as a fraction, cost of the whole model, wall time of its fine-tuning."""
+    """One fine-tuned network: its best val scores as fractions, cost of the whole model, wall time of its training."""
 
     name: str
-    score: float
+    scores: tuple[float | None, ...]
     madds: int
     params: int
     seconds: float | None
 
 
-def final_table(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table, mIoU in percent."""
-    header = ("network", "val mIoU", "MAdds", "params", "fine-tuning, s")
-    return table(header, ((r.name, percent(r.score), giga(r.madds), mega(r.params), seconds(r.seconds)) for r in rows))
+def final_table(rows: Sequence[Row], scores: Sequence[str]) -> str:
+    """The rows as a Markdown table, scores in percent."""
+    header = ("network", *(f"val {name}" for name in scores), "MAdds", "params", "fine-tuning, s")
+    return table(
+        header, ((r.name, *map(percent, r.scores), giga(r.madds), mega(r.params), seconds(r.seconds)) for r in rows)
+    )
 
 
 def demo(
-    out: str | Path = "runs/demo", random_seed: int = 0, pretraining: Pretraining | None = None, **changes: Any
+    out: str | Path = "runs/demo",
+    random_seed: int = 0,
+    pretraining: Pretraining | None = None,
+    task: str = "seg",
+    **changes: Any,
 ) -> Path:
     """Draw scenes, pretrain a seed on naming shapes, adapt it to the scenes, and compare; returns the new folder.
 
-    OUT (or OUT-2 and so on where it is not empty) gets scenes/, seed.safetensors, the run folders adapted/ and random/,
-    and report.md. `changes` are keys of the configuration that differ from the recipe `demo`.
+    `task` is seg (masks) or det (boxes). OUT (or OUT-2 and so on where it is not empty) gets scenes/, seed.safetensors,
+    the run folders adapted/ and random/, and report.md. `changes` are keys of the configuration that differ from the
+    recipe `demo` or `demo-det`.
     """
-    start, folder = time.monotonic(), new_folder(out)
+    if task not in KINDS:
+        raise unknown("task", task, KINDS)
+    kind, start, folder = KINDS[task], time.monotonic(), new_folder(out)
     scenes, weights, how = folder / "scenes", folder / "seed.safetensors", pretraining or Pretraining()
     print(f"demo in {folder}\ndrawing scenes", flush=True)
-    draw_scenes(scenes, random_seed)
+    kind.draw(scenes, random_seed)
     print("pretraining a seed to name shapes, about a minute", flush=True)
     accuracy = pretrain_seed(weights, random_seed, how)
     print(f"  accuracy {percent(accuracy.val)} % on new pictures (chance {percent(accuracy.chance)} %)", flush=True)
-    common: dict[str, Any] = {"recipe": "demo", "seed": random_seed, "mean": MEAN, "std": STD, **changes}
+    common: dict[str, Any] = {"recipe": kind.recipe, "seed": random_seed, "mean": MEAN, "std": STD, **changes}
     adapted = adapt(scenes, folder / "adapted", weights=str(weights), **common)
     backbone = f"mobilenet_v2_w{round(100 * how.width):03d}"
     untrained = train(scenes, str(adapted), folder / "random", weights="none", backbone=backbone, **common)
-    shown = final_table(_rows(adapted, untrained))
+    shown = summary(adapted, untrained, kind.scores)
     lines = [
         f"The seed names shapes in pictures it has not seen with an accuracy of {percent(accuracy.val)} % "
         f"(chance {percent(accuracy.chance)} %). All networks below are fine-tuned on the scenes on the same schedule.",
@@ -63,16 +94,21 @@ def demo(
     return folder
 
 
-def _rows(adapted: Path, untrained: Path) -> list[Row]:
-    stages = {stage.name: stage for stage in RunFiles(adapted).stages}
+def summary(adapted: Path, untrained: Path, scores: Sequence[str]) -> str:
+    """The final table of both runs, and a line where the search returned the seed's own architecture."""
+    run = RunFiles(adapted)
+    stages = {stage.name: stage for stage in run.stages}
     (random,) = RunFiles(untrained).stages
-    return [
-        _row("seed architecture", stages["seed"]),
-        _row("adapted network", stages["train"]),
-        _row("adapted architecture from random weights", random),
-    ]
+    # A search that changes nothing leaves one network to train: there is no stage `seed` beside it.
+    kept = stages["train"].arch == run.seed_arch
+    named = [(f"{SEED} = {ADAPTED}", stages["train"]), (SEED_RANDOM, random)]
+    if not kept:
+        named = [(SEED, stages["seed"]), (ADAPTED, stages["train"]), (RANDOM, random)]
+    shown = final_table([_row(name, stage, scores) for name, stage in named], scores)
+    return f"{shown}\n\n{KEPT}" if kept else shown
 
 
-def _row(name: str, stage: StageFiles) -> Row:
+def _row(name: str, stage: StageFiles, scores: Sequence[str]) -> Row:
     assert stage.best is not None
-    return Row(name, stage.best["score"], stage.cost["madds"], stage.cost["params"], stage.seconds)
+    values = tuple(stage.best[score] for score in scores)
+    return Row(name, values, stage.cost["madds"], stage.cost["params"], stage.seconds)

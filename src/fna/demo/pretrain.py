@@ -1,7 +1,6 @@
 """A seed trained on the spot on another task: to name the one shape in a small picture."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +82,7 @@ def normalised(pictures: Tensor) -> Tensor:
 
 
 def pretrain_seed(path: str | Path, random_seed: int, how: Pretraining | None = None) -> Pretrained:
-    """Train a small MobileNetV2 to classify drawn shapes and write its backbone to `path`.
+    """Train a small MobileNetV2 to classify drawn shapes and write it without its classes to `path`.
 
     The safetensors file is one that `fna.weights.seeds.load_file` reads: architecture, mean and std in its metadata.
     Batch s is drawn from (random_seed, s), so that no picture comes twice.
@@ -104,7 +103,7 @@ def pretrain_seed(path: str | Path, random_seed: int, how: Pretraining | None = 
         right.append(float((logits.argmax(1) == labels).double().mean()))
         if (step + 1) % REPORT_STEPS == 0:
             print(f"  {step + 1}/{how.steps}  accuracy {100 * np.mean(right[-20:]):.0f} %", flush=True)
-    save_seed(Path(path), arch, network.backbone.state_dict())
+    save_seed(Path(path), arch, network)
     return Pretrained(float(np.mean(right[-20:])), _val_accuracy(network, random_seed, how))
 
 
@@ -124,8 +123,13 @@ def _val_accuracy(network: Network, random_seed: int, how: Pretraining) -> float
     return float((predicted == labels).double().mean())
 
 
-def save_seed(path: Path, arch: Arch, backbone: Mapping[str, Tensor]) -> None:
-    """Write a backbone's weights as a seed file, whole or not at all."""
+def save_seed(path: Path, arch: Arch, network: Network) -> None:
+    """Write a classifier's weights up to its last 1x1 convolution as a seed file, whole or not at all.
+
+    SSDLite starts from that convolution too.
+    """
+    weights = dict(network.backbone.state_dict())
+    weights |= {name: tensor for name, tensor in network.head.state_dict().items() if name.startswith("last.")}
     metadata = {"fna_arch": arch.to_json(), "mean": json.dumps(MEAN), "std": json.dumps(STD)}
     with whole(path) as temporary:
-        save_file({f"backbone.{name}": tensor.contiguous() for name, tensor in backbone.items()}, temporary, metadata)
+        save_file({f"backbone.{name}": tensor.contiguous() for name, tensor in weights.items()}, temporary, metadata)
