@@ -1,47 +1,95 @@
-"""The demonstration from drawing to its last table."""
+"""The demonstration from drawing to its last table, for both tasks."""
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fna.cli import main
 from fna.demo import demo
 from fna.demo.main import Row, final_table
 from fna.demo.pretrain import Pretraining
+from fna.errors import UserError
 from fna.weights.checkpoint import load_network
 
+TINY = Pretraining(size=(32, 32), steps=2, batch=8, warmup_steps=1, val_pictures=8)
+SEARCH = {"epochs": 0.1, "warmup_epochs": 0, "swap_batches": 1, "batch": 4, "kernels": [3, 5], "trials": 0}
+ADAPT = {"steps": 2, "refresh_steps": 1, "batch": 2, "warmup_steps": 1}
+SCORES = {"seg": "val mIoU", "det": "val AP | val AP50"}
 
-def test_the_final_table_has_percent_and_billions_and_a_dash_for_an_unknown_time() -> None:
-    rows = [
-        Row("seed architecture", 0.4193, 65_808_432, 1_234_567, 24.6),
-        Row("adapted network", 0.5, 65_000_000, 900_000, None),
-    ]
-    assert final_table(rows).splitlines() == [
-        "| network | val mIoU | MAdds | params | fine-tuning, s |",
-        "| --- | ---: | ---: | ---: | ---: |",
-        "| seed architecture | 41.9 | 0.0658 G | 1.23 M | 25 |",
-        "| adapted network | 50.0 | 0.0650 G | 0.90 M | – |",
+
+def tiny_demo(out: Path, task: str, **search: Any) -> Path:
+    """The whole demonstration with a step or two of everything."""
+    changes = {"search": SEARCH | search, "adapt": ADAPT, "imgsz": (32, 40), "device": "cpu"}
+    return demo(out, 0, TINY, task, **changes)
+
+
+def rows(report: str) -> dict[str, list[str]]:
+    """The cells of a report's table by the first one of each row."""
+    cells = [[c.strip() for c in line.strip("|").split("|")] for line in report.splitlines() if line.startswith("|")]
+    return {name: rest for name, *rest in cells[2:]}
+
+
+def test_the_final_table_has_percent_and_billions_and_a_dash_for_what_is_unknown() -> None:
+    first = Row("seed architecture", (0.4193, 0.7), 65_808_432, 1_234_567, 24.6)
+    second = Row("adapted network", (0.5, None), 65_000_000, 900_000, None)
+    assert final_table([first, second], ("AP", "AP50")).splitlines() == [
+        "| network | val AP | val AP50 | MAdds | params | fine-tuning, s |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| seed architecture | 41.9 | 70.0 | 0.0658 G | 1.23 M | 25 |",
+        "| adapted network | 50.0 | – | 0.0650 G | 0.90 M | – |",
     ]
 
 
 @pytest.mark.slow
-def test_the_demonstration_compares_three_networks_of_which_one_starts_from_random_weights(tmp_path: Path) -> None:
-    tiny = Pretraining(size=(32, 32), steps=2, batch=8, warmup_steps=1, val_pictures=8)
-    search = {"epochs": 0.1, "warmup_epochs": 0, "swap_batches": 1, "batch": 4, "kernels": [3, 5], "replicas": 1}
-    steps = {"steps": 2, "refresh_steps": 1, "batch": 2, "warmup_steps": 1}
+@pytest.mark.parametrize("task", SCORES)
+def test_the_demonstration_compares_three_networks_of_which_one_starts_from_random_weights(
+    tmp_path: Path, task: str
+) -> None:
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "mine").write_text("not to be touched", encoding="utf-8")
-    folder = demo(tmp_path / "demo", 0, tiny, search=search, adapt=steps, imgsz=(32, 40), device="cpu")
+    folder = tiny_demo(tmp_path / "demo", task, replicas=1)
 
     assert folder == tmp_path / "demo-2"
     report = (folder / "report.md").read_text(encoding="utf-8")
-    for name in ("seed architecture", "adapted network", "adapted architecture from random weights"):
-        assert f"| {name} |" in report
+    assert f"| network | {SCORES[task]} | MAdds | params | fine-tuning, s |" in report
+    assert list(rows(report)) == [
+        "seed architecture",
+        "adapted network",
+        "adapted architecture from random weights",
+    ]
+    assert "–" not in report
     assert (folder / "adapted" / "report.md").is_file()
     _, remapped = load_network(folder / "adapted/train/best.safetensors")
     _, untrained = load_network(folder / "random/train/best.safetensors")
     assert remapped == untrained  # the same architecture, head, classes and normalisation; other weights
+    assert remapped.task == task
     assert (folder / "adapted/train/remap.txt").is_file()
     assert not (folder / "random/train/remap.txt").exists()
     with (folder / "random/train/metrics.csv").open(newline="", encoding="utf-8") as file:
         assert list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", SCORES)
+def test_a_search_that_keeps_the_seed_has_one_row_for_both_and_says_so(tmp_path: Path, task: str) -> None:
+    folder = tiny_demo(tmp_path / "demo", task, replicas=2, caution=1e9)
+    assert not (folder / "adapted/seed").exists()
+    report = (folder / "report.md").read_text(encoding="utf-8")
+    assert list(rows(report)) == ["seed architecture = adapted network", "seed architecture from random weights"]
+    (one, other) = rows(report).values()
+    assert one[-3:-1] == other[-3:-1]  # MAdds and params: the same architecture
+    assert "the adapted network has the seed's own architecture" in report
+
+
+def test_a_task_that_is_none_is_one_clear_error_and_draws_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--task", "x", "--out", str(tmp_path / "demo")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--task" in line
+    assert "'seg', 'det'" in line
+    with pytest.raises(UserError, match="unknown task 'x'. Allowed: det, seg"):
+        demo(tmp_path / "demo", task="x")
+    assert not (tmp_path / "demo").exists()

@@ -6,21 +6,30 @@ import numpy as np
 import pytest
 import torch
 
+from fna.arch.heads import ssdlite
 from fna.arch.zoo import mobilenet_v2
 from fna.demo.drawing import SHAPES
 from fna.demo.pretrain import MEAN, STD, Pretraining, draw_pictures, normalised, pretrain_seed
 from fna.nn.backbone import Backbone
+from fna.nn.heads import build_head
+from fna.weights.remap import remap_last
 from fna.weights.seeds import load_file
 
 TINY = Pretraining(size=(32, 32), steps=4, batch=8, warmup_steps=1, val_pictures=16)
 
 
-def test_the_seed_file_is_one_that_a_backbone_loads_whole(tmp_path: Path) -> None:
+def test_the_seed_file_is_one_that_a_backbone_and_a_last_convolution_load_whole(tmp_path: Path) -> None:
     pretrain_seed(tmp_path / "seed.safetensors", 0, TINY)
     seed = load_file(tmp_path / "seed.safetensors")
     assert seed.arch == mobilenet_v2(TINY.width)
     assert (seed.mean, seed.std) == (MEAN, STD)
-    Backbone(seed.arch).load_state_dict(dict(seed.weights))  # strict: nothing is missing, nothing is left over
+    last = {name: tensor for name, tensor in seed.weights.items() if name.startswith("last.")}
+    backbone = {name: tensor for name, tensor in seed.weights.items() if name not in last}
+    Backbone(seed.arch).load_state_dict(backbone)  # strict: nothing is missing, nothing is left over
+    head = build_head(ssdlite(seed.arch, 4))
+    assert last.keys() == {name for name in head.state_dict() if name.startswith("last.")}
+    started, _ = remap_last(seed.weights, head.state_dict())
+    assert all(torch.equal(started[name], tensor) for name, tensor in last.items())
 
 
 def test_pretraining_is_a_function_of_the_random_seed(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fna.arch import zoo
 from fna.arch.space import Path, expand, joined, madds_of
 from fna.config import Search
-from fna.nn.supernet import SuperNet
+from fna.nn.supernet import Memory, SuperNet
 from fna.search import cautious, picks_of, repeatability, sample_path, standard_error
 from fna.swaps import TEMPERATURE, score_swaps, single_swaps
 
@@ -88,13 +88,13 @@ def test_an_alternative_costs_what_its_layers_cost() -> None:
 
 
 def test_memory_of_a_path_changes_nothing_but_the_time(supernet: SuperNet) -> None:
-    images, memory = torch.randn(2, 3, 33, 33), {}
+    images, memory = torch.randn(2, 3, 33, 33), Memory()
     supernet.eval()
     for path in [SEED_PATH, *(path for _, _, path in single_swaps(STAGES, picks_of(STAGES, SEED_PATH))[::20])]:
         expected = supernet(images, path)
         for ours, theirs in zip(supernet(images, path, memory), expected, strict=True):
             assert torch.equal(ours, theirs)
-    assert len(memory) == 6, "stages 0 and 1 have no choice before them and share an entry"
+    assert len(memory.stages) == 6, "stages 0 and 1 have no choice before them and share an entry"
 
 
 class KnownLoss(nn.Module):

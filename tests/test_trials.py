@@ -112,19 +112,18 @@ def test_a_proposal_has_to_beat_the_seed_by_its_error_where_the_seed_may_be_used
 def test_proposals_are_different_and_the_first_is_the_first_scores_own() -> None:
     costs = [[1, 2, 3], [1, 2, 3]]
     sets = [[[0.0, 1.0, 5.0], [0.0, 1.0, 2.0]], [[0.0, 1.0, 5.0], [0.0, 1.0, 2.0]], [[0.0, 9.0, 5.0], [0.0, 1.0, 2.0]]]
-    assert proposals(sets, costs, 4, 3) == [derive(sets[0], costs, 4), derive(sets[2], costs, 4)] == [(2, 0), (1, 1)]
-    assert proposals(sets, costs, 4, 1) == [(2, 0)]
+    assert proposals(sets, costs, 4) == [derive(sets[0], costs, 4), derive(sets[2], costs, 4)] == [(2, 0), (1, 1)]
 
 
 def test_scores_are_read_boldly_carefully_and_replica_by_replica() -> None:
-    replicas = [[[0.0, 2.0]], [[0.0, 4.0]]]
+    replicas = [[[0.0, 2.0, -1.0]], [[0.0, 4.0, 1.0]]]
     how = from_data({}).search
-    sets = score_sets({"logits": [[0.0, 1.5]], "replicas": replicas}, (0,), how)
-    # The mean is 3, its standard error half of the difference of 2; careful takes two of them off.
-    assert sets == [[[0.0, 3.0]], [[0.0, pytest.approx(1.0)]], [[0.0, 1.5]], *replicas]
-    assert score_sets({"logits": [[0.0, 1.5]], "replicas": replicas}, (0,), how.model_copy(update={"trials": 0})) == [
-        [[0.0, 1.5]]
-    ]
+    sets = score_sets({"logits": [[0.0, 1.5, 0.0]], "replicas": replicas}, (0,), how)
+    # The mean is 0, 3, 0 and the largest gain 3: none of it is taken off, then a quarter, a half, three quarters.
+    bold, *careful = [[[0.0, 3.0, 0.0]], [[0.0, 2.25, -0.75]], [[0.0, 1.5, -1.5]], [[0.0, 0.75, -2.25]]]
+    assert sets == [bold, *careful, [[0.0, 1.5, 0.0]], *replicas]
+    alone = score_sets({"logits": [[0.0, 1.5]], "replicas": replicas}, (0,), how.model_copy(update={"trials": 0}))
+    assert alone == [[[0.0, 1.5]]]
 
 
 @pytest.mark.slow

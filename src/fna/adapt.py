@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fna.arch.arch import Arch
 from fna.config import Adapt, Config
-from fna.data.dataset import StepSampler
+from fna.data.stream import StepSampler
 from fna.evaluate import evaluate, to_device
 from fna.files import write_json, write_text
 from fna.nn.network import Network, build
@@ -65,6 +65,11 @@ def optimizer_for(network: Network, how: Adapt) -> Optimizer:
     return weight_optimizer(groups, how)
 
 
+def total_steps(how: Adapt, images: int) -> int:
+    """The configured steps, or those of so many epochs over `images` images."""
+    return how.steps if how.epochs is None else max(1, round(how.epochs * images / how.batch))
+
+
 def learning_rate(step: int, total: int, how: Adapt) -> float:
     """Warm-up, then the polynomial decay of the paper's segmentation or the steps of its detection."""
     if how.milestones:
@@ -102,7 +107,7 @@ def adapt(run: Run, task: Task, seed: Seed, arch: Arch, stage: str = "train") ->
         refresh_norms(run, task, model, data, how.batch, how.refresh_steps)
     log = MetricsLog(folder / "metrics.csv", first)
     training_mode(network, how)
-    total = how.steps if how.epochs is None else max(1, round(how.epochs * len(data) / how.batch))
+    total = total_steps(how, len(data))
     batches = stream(run, task, data, how.batch, first, total)
     for step in run.steps(stage, first, total, lambda done: run.save(f"{stage}/last.ckpt", parts, done)):
         batch = to_device(run, next(batches))

@@ -84,7 +84,7 @@ class Augment(Section):
     )
 
 
-Optimizer = Literal["sgd", "rmsprop"]
+Optimizer = Literal["sgd", "rmsprop", "adamw"]
 Milestones = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], BeforeValidator(split_commas)]
 
 
@@ -93,7 +93,7 @@ class Search(Section):
 
     method: Literal["alphas", "swaps"] = Field(
         "swaps",
-        description="alphas: the paper's gradient of the mixture; swaps: paired loss change of single candidates",
+        description="alphas: the paper's gradient of the mixture; swaps: paired loss change of single changes",
     )
     swap: Literal["stage", "layer"] = Field(
         "stage", description="swaps: what decides as one, a whole stage (kernel, expansion, depth) or each layer"
@@ -118,7 +118,7 @@ class Search(Section):
         0.3,
         ge=0,
         le=1,
-        description="chance that a layer takes a random candidate, not the seed's, in a step before alphas start",
+        description="chance that a layer (or stage, see swap) leaves the seed's choice in a step before alphas start",
     )
     batch: PositiveInt = 8
     augment: Augment = Augment()
@@ -131,7 +131,7 @@ class Search(Section):
         (), description="learning rate / 10 after each of these shares of the search, instead of the cosine"
     )
     warmup_epochs: NonNegativeFloat = 1
-    momentum: NonNegativeFloat = 0.9
+    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD and RMSprop, and AdamW's first beta")
     weight_decay: NonNegativeFloat = 5e-4
     clip: NonNegativeFloat = Field(0.0, description="gradient norm limit, 0 for none")
     replicas: PositiveInt = Field(2, description="independent searches; their rank correlation is reported")
@@ -143,10 +143,10 @@ class Search(Section):
     )
     trials: NonNegativeInt = Field(
         3,
-        description="fine-tune so many of the best architectures, and the seed, for trial_steps on the same batches, "
-        "and keep the best; 0: keep the first",
+        description="swaps: fine-tune so many proposals, and the seed, for trial_steps on the same batches, and keep "
+        "the best; 0: no trials, the scores decide",
     )
-    trial_steps: PositiveInt = 150
+    trial_steps: PositiveInt = Field(150, ge=4, description="steps of one trial")
     swap_batches: PositiveInt = Field(6, description="held-out batches on which each candidate is scored (swaps)")
     alpha_lr: PositiveFloat = 1e-3
     alpha_betas: tuple[float, float] = Field((0.5, 0.999), description="Adam betas of the alphas")
@@ -176,7 +176,7 @@ class Adapt(Section):
         (), description="learning rate / 10 after each of these shares of the steps, instead of the polynomial decay"
     )
     head_lr_factor: PositiveFloat = Field(5.0, description="learning rate of the head over that of the backbone")
-    momentum: NonNegativeFloat = 0.9
+    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD and RMSprop, and AdamW's first beta")
     weight_decay: NonNegativeFloat = 5e-4
     clip: NonNegativeFloat = Field(0.0, description="gradient norm limit, 0 for none")
     norm: Literal["batch", "frozen"] = Field(
@@ -194,14 +194,14 @@ class Remap(Section):
 
 
 class Evaluate(Section):
-    """How whole images are judged."""
+    """Segmentation: how whole images are judged."""
 
     window: ImageSize | None = Field(None, description="sliding window HxW; default: the whole image at once")
     window_stride: float = Field(2 / 3, gt=0, le=1, description="step of the window as part of its size")
 
 
 class Detection(Section):
-    """How images are sized for detectors, and how their outputs become boxes."""
+    """Detection: how images are sized, and how outputs become boxes."""
 
     short_side: PositiveInt | None = Field(
         None, description="resize images to this shorter side, not to --imgsz; default: 800 for retinanet without one"
@@ -218,8 +218,13 @@ class Detection(Section):
     detections: PositiveInt | None = Field(None, description="boxes per image; default: retinanet 100, ssdlite 200")
 
 
+DETECTION_DEFAULTS: dict[str, dict[str, Any]] = {
+    "ssdlite": {"score_threshold": 0.02, "nms_threshold": 0.6, "detections": 200},  # the authors' SSD configuration
+    "retinanet": {"score_threshold": 0.05, "nms_threshold": 0.5, "detections": 100},  # their detection library's
+}
+SSD_SIZE = (320, 320)
 RETINANET_SHORT_SIDE = 800
-"""Paper 4.2."""
+"""Paper A.1."""
 HEADS_OF_TASK = {"seg": ("deeplabv3", "deeplabv3plus"), "det": ("ssdlite", "retinanet")}
 """The heads of each task, its default first."""
 
@@ -238,14 +243,17 @@ class Config(Section):
     output_stride: Literal[0, 8, 16, 32] = Field(0, description="0: 16 for segmentation, 32 for detection")
     imgsz: ImageSize | None = Field(
         None,
-        description="HxW at which images are read and costs counted; default: as they are, the commonest size",
+        description="HxW at which images are read and costs counted; default: segmentation as they are (costs at the "
+        "commonest size), ssdlite 320, retinanet by detection.short_side",
     )
     budget: Budgets = Field(
         (),
         description="whole-model MAdds at --imgsz, such as 0.9G, or several (0.8G,0.9G), each giving a network; "
         "none: no limit, the paper's argmax; default: the seed's own cost",
     )
-    class_weights: Literal["none", "auto"] = Field("auto", description="auto: inverse square root of class frequency")
+    class_weights: Literal["none", "auto"] = Field(
+        "auto", description="segmentation; auto: inverse square root of class frequency"
+    )
     baseline: bool = Field(True, description="fna adapt: also train the untouched seed the same way, to compare")
     remap: Remap = Remap()
     search: Search = Search()
@@ -269,7 +277,7 @@ class Config(Section):
 def resolved(config: Config, task: str) -> Config:
     """The configuration for data of `task`: what was left to the task and the head is filled in.
 
-    Raises UserError where task, head and output stride do not go together.
+    Raises UserError where task, head, output stride and image size do not go together.
     """
     if config.task not in ("auto", task):
         raise UserError(f"task is {config.task!r}, but the data are for the task {task!r}")
@@ -277,15 +285,34 @@ def resolved(config: Config, task: str) -> Config:
     if head not in HEADS_OF_TASK[task]:
         raise UserError(f"head {head!r} does not fit the task {task!r}; its heads are {', '.join(HEADS_OF_TASK[task])}")
     stride = config.output_stride or DEFAULT_OUTPUT_STRIDE[head]
-    if head in DETECTORS and stride != 32:
-        raise UserError(f"output_stride is {stride}, but the head {head} needs 32")
     depths = config.search.depths or SPACES[head if head in SPACES else "segmentation"][0]
     search = config.search.model_copy(update={"depths": depths})
-    detection = config.detection
-    if head == "retinanet" and config.imgsz is None and detection.short_side is None:
-        detection = detection.model_copy(update={"short_side": RETINANET_SHORT_SIDE})
-    found = {"task": task, "head": head, "output_stride": stride, "search": search, "detection": detection}
+    found: dict[str, Any] = {"task": task, "head": head, "output_stride": stride, "search": search}
+    if head in DETECTORS:
+        if stride != 32:
+            raise UserError(f"output_stride is {stride}, but the head {head} needs 32")
+        found |= _detector_sizes(head, config)
     return config.model_copy(update=found)
+
+
+def _detector_sizes(head: str, config: Config) -> dict[str, Any]:
+    how, imgsz = thresholds(head, config.detection), config.imgsz
+    if head == "ssdlite":
+        if how.short_side is not None:
+            raise UserError("detection.short_side is for retinanet; ssdlite resizes images to --imgsz exactly")
+        imgsz = imgsz or SSD_SIZE
+    elif imgsz is None and how.short_side is None:
+        how = how.model_copy(update={"short_side": RETINANET_SHORT_SIDE})
+    if imgsz is not None and any(side % 32 for side in imgsz):
+        near = "x".join(str(max(32, round(side / 32) * 32)) for side in imgsz)
+        raise UserError(f"imgsz is {imgsz[0]}x{imgsz[1]}; detectors need multiples of 32, such as {near}")
+    return {"imgsz": imgsz, "detection": how}
+
+
+def thresholds(head: str, how: Detection) -> Detection:
+    """The detection settings with the head's own thresholds where none are given."""
+    given = {key: value for key, value in how.model_dump().items() if value is not None}
+    return how.model_copy(update=DETECTION_DEFAULTS[head] | given)
 
 
 def recipe_names() -> list[str]:

@@ -9,11 +9,16 @@ from torch.optim import Optimizer
 
 from fna.config import Adapt, Search
 
+ADAMW_BETA = 0.999
+"""Of the mean of squared gradients, torch's default."""
+
 
 def weight_optimizer(groups: Iterable[nn.Parameter] | Iterable[dict[str, Any]], how: Adapt | Search) -> Optimizer:
-    """SGD (paper 4.1, 4.2 RetinaNet) or RMSprop (4.2 SSDLite; the authors' eps is 1.0), with momentum."""
+    """SGD (paper 4.1, 4.2 RetinaNet), RMSprop (4.2 SSDLite; the authors' eps is 1.0), or AdamW for short trainings."""
     if how.optimizer == "sgd":
         return torch.optim.SGD(groups, how.lr, how.momentum, weight_decay=how.weight_decay)
+    if how.optimizer == "adamw":
+        return torch.optim.AdamW(groups, how.lr, (how.momentum, ADAMW_BETA), weight_decay=how.weight_decay)
     return torch.optim.RMSprop(
         groups, how.lr, eps=how.optimizer_eps, weight_decay=how.weight_decay, momentum=how.momentum
     )

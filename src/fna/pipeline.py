@@ -78,6 +78,7 @@ def reopen(folder: str | Path, **changes: Any) -> tuple[str, Job, str | None]:
         raise UserError(f"{folder} has no run.json, so what it was doing is unknown")
     seed = load_seed(run.config)
     opened = open_data(what["data"], wanted_task(run.config))
+    run.config = resolved(run.config, opened.task)
     task = TASKS[run.config.task](run.config, opened, seed.mean, seed.std)
     return what["verb"], Job(run, seed, task), what["arch"]
 
@@ -131,30 +132,39 @@ def labelled(texts: Sequence[str]) -> Budgets:
 
 def run_derive(job: Job, space: Space, result: dict[str, Any], budgets: Budgets) -> None:
     """Write arch.json (or one arch-BUDGET.json per budget) from the search's scores; an existing one is kept."""
-    costs, run, how = result["madds"], job.run, job.run.config.search
-    choices = tuple(tuple(tuple(part) for part in group) for group in result["choices"])
-    cheapest = [min(range(len(row)), key=row.__getitem__) for row in costs]
-    smallest = job.count(space.pick(joined(choices, cheapest))).madds
-    fixed = smallest - sum(map(min, costs))
-    sets = score_sets(result, picks_of(choices, space.path_of(job.seed.arch)), how)
     for label, budget in budgets:
-        if (run.folder / f"arch{label}.json").is_file():
-            run.note(f"kept arch{label}.json as it is")
+        if (job.run.folder / f"arch{label}.json").is_file():
+            job.run.note(f"kept arch{label}.json as it is")
             continue
-        if budget is not None and budget < smallest:
-            raise UserError(
-                f"the budget of {budget / 1e9:.4f} G MAdds is below the smallest network of this space, "
-                f"{smallest / 1e9:.4f} G (whole model at {job.task.imgsz[0]}x{job.task.imgsz[1]})"
-            )
-        # Logits, not log probabilities: they differ by a constant per group, which moves no choice.
-        found = proposals(sets, costs, None if budget is None else budget - fixed, max(1, how.trials))
-        arch = run_trials(job, [space.pick(joined(choices, picks)) for picks in found], budget)
+        arch = run_trials(job, propose(job, space, result, budget), budget)
         cost = job.count(arch)
         assert budget is None or cost.madds <= budget
         limit = "" if budget is None else f" <= {budget / 1e9:.4f} G"
-        write_text(run.folder / f"arch{label}.json", arch.to_json())
-        run.note(f"derived arch{label}.json: {cost.madds / 1e9:.4f} G MAdds{limit}")
-        run.note("\n".join(f"  {line}" for line in str(arch).splitlines()))
+        write_text(job.run.folder / f"arch{label}.json", arch.to_json())
+        job.run.note(f"derived arch{label}.json: {cost.madds / 1e9:.4f} G MAdds{limit}")
+        job.run.note("\n".join(f"  {line}" for line in str(arch).splitlines()))
+
+
+def propose(job: Job, space: Space, result: dict[str, Any], budget: int | None) -> list[Arch]:
+    """The best architecture under the budget by each reading of the scores; the seed's own last, if it is one.
+
+    Raises UserError where even the smallest network of the space costs more.
+    """
+    costs, how = result["madds"], job.run.config.search
+    choices = tuple(tuple(tuple(part) for part in group) for group in result["choices"])
+    cheapest = [min(range(len(row)), key=row.__getitem__) for row in costs]
+    smallest = job.count(space.pick(joined(choices, cheapest))).madds
+    if budget is not None and budget < smallest:
+        raise UserError(
+            f"the budget of {budget / 1e9:.4f} G MAdds is below the smallest network of this space, "
+            f"{smallest / 1e9:.4f} G (whole model at {job.task.imgsz[0]}x{job.task.imgsz[1]})"
+        )
+    # Logits, not log probabilities: they differ by a constant per group, which moves no choice.
+    fixed = smallest - sum(map(min, costs))
+    sets = score_sets(result, picks_of(choices, space.path_of(job.seed.arch)), how)
+    found = proposals(sets, costs, None if budget is None else budget - fixed)
+    archs = [space.pick(joined(choices, picks)) for picks in found]
+    return sorted(archs, key=job.seed.arch.__eq__)
 
 
 def run_trials(job: Job, archs: list[Arch], budget: int | None) -> Arch:
@@ -163,16 +173,21 @@ def run_trials(job: Job, archs: list[Arch], budget: int | None) -> Arch:
     Without trials the first one. A proposal has to beat the seed by `caution` standard errors of the difference.
     """
     run, how = job.run, job.run.config.search
-    rivals = [arch for arch in archs if arch != job.seed.arch]
-    if how.trials == 0 or how.method == "alphas" or not rivals:
+    rivals = [arch for arch in archs if arch != job.seed.arch][: how.trials]
+    if how.method == "alphas" or not rivals:
         return archs[0]
     with run.ledger("search"):
         trials = compare(run, job.task, job.seed, rivals, "search/trials")
-    for trial in trials:
-        run.note(f"  trial of {job.count(trial.arch).madds / 1e9:.4f} G MAdds: {trial}")
     best = min(trials, key=lambda trial: trial.difference + how.caution * trial.error)
     seed_fits = budget is None or job.count(job.seed.arch).madds <= budget
-    return job.seed.arch if seed_fits and best.difference + how.caution * best.error >= 0 else best.arch
+    chosen = job.seed.arch if seed_fits and best.difference + how.caution * best.error >= 0 else best.arch
+    rows = run.read_json("search/trials.json") or []
+    for trial in trials:
+        madds = job.count(trial.arch).madds
+        run.note(f"  trial of {madds / 1e9:.4f} G MAdds: {trial}")
+        rows.append(trial.as_dict() | {"madds": madds, "budget": budget, "chosen": trial.arch == chosen})
+    write_json(run.folder / "search/trials.json", rows)
+    return chosen
 
 
 def run_train(job: Job, arch: Arch, stage: str) -> None:
@@ -257,20 +272,23 @@ def train(
 
 
 def validate(folder: str | Path, stage: str = "train", **changes: Any) -> dict[str, Any]:
-    """Evaluate the best network of a run again on the validation images; writes val/metrics.json
-    and, for detection, val/predictions.json."""
+    """Evaluate the best network of a stage again on the validation images.
+
+    Writes metrics.json and, for detection, predictions.json to val/, or to val-STAGE/ for another stage than `train`.
+    """
     _, job, _ = reopen(folder, **changes)
     network = job.run.fabric.setup(load(job.run.folder, stage))
     evaluator = evaluate(job.run, job.task, network)
     result = evaluator.result()
     for name, content in ({"metrics.json": result} | evaluator.files()).items():
-        write_json(job.run.folder / "val" / name, content)
+        write_json(job.run.folder / ("val" if stage == "train" else f"val-{stage}") / name, content)
     return result
 
 
 def derive_again(folder: str | Path, budget: str) -> None:
-    """Derive arch files under further budgets (comma-separated) from a run's finished search."""
+    """Derive arch files under further budgets (comma-separated) from a run's finished search, with its trials."""
     _, job, _ = reopen(folder)
+    job.run.again = f"fna derive {folder} --budget {budget}"
     result = job.run.read_json("search/result.json")
     if result is None:
         raise UserError(f"{folder} has no finished search (search/result.json)")

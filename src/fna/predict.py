@@ -17,6 +17,7 @@ from fna.config import Config, Evaluate, from_data, load_config
 from fna.data.box_dataset import Resize
 from fna.data.images import read_image
 from fna.data.pairs import IMAGE_SUFFIXES
+from fna.data.samples import IGNORE
 from fna.errors import UserError
 from fna.files import write_json
 from fna.load import TrainedNetwork, load, prepare
@@ -101,7 +102,8 @@ def predict_mask(network: TrainedNetwork, image: Tensor, imgsz: HW | None, how: 
 def boxes_writer(network: TrainedNetwork) -> Writer:
     """Writes the boxes of an image, uint8 (3, H, W), as JSON, and the image with the surer ones drawn."""
     names = network.info.classes
-    colours = class_colours(len(names))
+    distinct = class_colours(min(len(names), IGNORE))
+    colours = [distinct[label % len(distinct)] for label in range(len(names))]
     detector, resize = detector_of(network.info)
 
     def write(image: Tensor, prediction: Prediction) -> None:

@@ -100,6 +100,8 @@ class Run:
         self.config = config
         self.console = Console()
         self._stop = False
+        self.again: str | None = None
+        """What to type after an interruption; default: the run's verb with --resume."""
         if config.threads:
             torch.set_num_threads(config.threads)
         self.fabric = Fabric(
@@ -207,7 +209,8 @@ class Run:
                         saved = time.monotonic()
                     if self._stop:
                         verb = (self.read_json("run.json") or {}).get("verb", "adapt")
-                        raise Interrupted(f"stopped; the state is saved. Go on with: fna {verb} --resume {self.folder}")
+                        again = self.again or f"fna {verb} --resume {self.folder}"
+                        raise Interrupted(f"stopped; the state is saved. Go on with: {again}")
         finally:
             signal.signal(signal.SIGINT, previous)
 

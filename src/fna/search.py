@@ -126,7 +126,7 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
         loss = training_step(run, task, model, weights, batch, how.clip, path)
         if step % 20 == 0:
             log.add(step, loss=loss, lr=weights.param_groups[0]["lr"])
-        if learning and (step + 1) % times.epoch == 0:
+        if learning and ((step + 1) % times.epoch == 0 or step + 1 == times.total):
             probabilities = [p.tolist() for p in supernet.probabilities()]
             alpha_log.add(step, **alpha_columns(space, probabilities), **health_columns(space, probabilities))
             show_health(run, space, probabilities, label)
@@ -169,7 +169,7 @@ class Times:
     alpha_interval: int
 
     def alpha_steps(self, step: int) -> int:
-        """How many alpha steps come before weight step `step` is done: one every `alpha_interval` steps."""
+        """How many alpha steps there are before weight step `step` begins: one every `alpha_interval` steps."""
         return -(-max(0, step - self.alpha_start) // self.alpha_interval)
 
     @staticmethod
@@ -177,6 +177,7 @@ class Times:
         """From epochs over `images` images to steps; swaps have no alphas to learn."""
         epoch = max(1, images // how.batch)
         total, warmup, start = (round(n * epoch) for n in (how.epochs, how.warmup_epochs, how.alpha_epoch))
+        total = max(1, total)
         return Times(epoch, total, warmup, total if how.method == "swaps" else start, how.alpha_interval)
 
 
@@ -270,18 +271,22 @@ def show_health(run: Run, space: Space, probabilities: Rows, label: str) -> None
             )
 
 
-def score_sets(result: dict[str, Any], seed_picks: Sequence[int], how: Search) -> list[Rows]:
-    """The scores to derive from, the configured ones first, then others that a trial may prefer.
+BOLDNESS = (1.0, 0.75, 0.5, 0.25)
+"""Shares of the largest gain that a change keeps in the careful readings of the scores."""
 
-    Those are the mean over replicas, bold (as it is) and careful (with two standard errors off every change), and
-    each replica by itself.
+
+def score_sets(result: dict[str, Any], seed_picks: Sequence[int], how: Search) -> list[Rows]:
+    """The scores to derive from: the configured ones, and with trials other readings of them that a trial may prefer.
+
+    Those are the mean over replicas as it is, the same with ever more taken off every change, so that only the largest
+    gains are left, and each replica by itself.
     """
     if how.trials == 0 or how.method == "alphas":
         return [result["logits"]]
     replicas = result["replicas"]
     mean = [[fmean(values) for values in zip(*rows, strict=True)] for rows in zip(*replicas, strict=True)]
-    error = standard_error(replicas)
-    return [mean, cautious(mean, seed_picks, 2 * error), result["logits"], *replicas]
+    gain = max(max(row) for row in mean)
+    return [*(cautious(mean, seed_picks, (1 - share) * gain) for share in BOLDNESS), result["logits"], *replicas]
 
 
 def standard_error(replicas: Sequence[Rows]) -> float:

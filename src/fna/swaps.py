@@ -66,7 +66,7 @@ def score_swaps(
 
     for step in run.steps("score", len(table), len(held), save):
         batch = to_device(run, held[step])
-        memory: Memory = {}  # of the seed's path: a swap needs only what comes after it
+        memory = Memory()  # of the seed's path: a swap needs only what comes after it
         reference = loss(batch, seed_path, memory)
         table.append([loss(batch, path, memory) - reference for _, _, path in swaps])
 

@@ -9,8 +9,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
-from fna.adapt import learning_rate, optimizer_for, refresh_norms, remapped, stream, training_mode, training_step
+from fna.adapt import (
+    learning_rate,
+    optimizer_for,
+    refresh_norms,
+    remapped,
+    stream,
+    total_steps,
+    training_mode,
+    training_step,
+)
 from fna.arch.arch import Arch
 from fna.evaluate import to_device
 from fna.run import Run
@@ -26,6 +36,11 @@ class Trial:
     arch: Arch
     difference: float
     error: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Layers by stage, difference and error, for trials.json."""
+        layers = [[str(op) for op in stage.layers] for stage in self.arch.stages]
+        return {"layers": layers, "difference": self.difference, "error": self.error}
 
     def __str__(self) -> str:
         return f"loss {self.difference:+.4f} ± {self.error:.4f} against the seed"
@@ -55,6 +70,8 @@ def losses(run: Run, task: Task, seed: Seed, arch: Arch, folder: str) -> list[fl
     config, how, steps = run.config, run.config.adapt, run.config.search.trial_steps
     network, _ = remapped(config, task, seed, arch)
     data = task.training(how.augment)
+    warmup = round(how.warmup_steps * steps / total_steps(how, len(data)))
+    how = how.model_copy(update={"warmup_steps": warmup})
     model, optimizer = run.fabric.setup(network, optimizer_for(network, how))
     parts = {"network": network, "optimizer": optimizer}
     first = run.restore(f"{folder}/last.ckpt", parts)

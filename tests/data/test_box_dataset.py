@@ -19,9 +19,9 @@ from torchvision.transforms import v2
 
 from fna.data import box_dataset as module
 from fna.data.box_dataset import BoxAugment, DetectionDataset, Resize, collate
-from fna.data.dataset import StepSampler
 from fna.data.images import read_image
 from fna.data.samples import BoxSample
+from fna.data.stream import StepSampler
 from fna.errors import UserError
 
 Draw = Callable[..., Path]

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from fna.data.dataset import Augment, SegmentationDataset, StepSampler, split
+from fna.data.dataset import Augment, SegmentationDataset
 from fna.data.images import read_image
 from fna.data.layouts import Sample, open_data
+from fna.data.stream import StepSampler, split
 from fna.errors import UserError
 
 Draw = Callable[..., Path]

@@ -11,7 +11,7 @@ from torchvision.models.detection.ssd import SSD
 
 from fna.arch.heads import describe
 from fna.arch.zoo import mobilenet_v2
-from fna.config import Detection
+from fna.config import Detection, thresholds
 from fna.nn.network import Network, build
 from fna.tasks.detectors import DETECTORS, Detector
 
@@ -25,7 +25,7 @@ def network(name: str) -> Network:
 
 
 def rules(name: str, **how: Any) -> Detector:
-    return DETECTORS[name](CLASSES, Detection(**how))
+    return DETECTORS[name](CLASSES, thresholds(name, Detection(**how)))
 
 
 def images(count: int = 2) -> Tensor:

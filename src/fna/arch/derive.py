@@ -52,9 +52,9 @@ def derive(scores: Rows, costs: Sequence[Sequence[int]], budget: int | None = No
     return max(states, key=lambda state: state[1])[2] if states else known
 
 
-def proposals(score_sets: Sequence[Rows], costs: Sequence[Sequence[int]], budget: int | None, count: int) -> list[Path]:
-    """At most `count` different paths, each the best under the budget for one of the sets of scores, in their order."""
-    return list(dict.fromkeys(derive(scores, costs, budget) for scores in score_sets))[:count]
+def proposals(score_sets: Sequence[Rows], costs: Sequence[Sequence[int]], budget: int | None) -> list[Path]:
+    """The different paths among the best under the budget for each of the sets of scores, in their order."""
+    return list(dict.fromkeys(derive(scores, costs, budget) for scores in score_sets))
 
 
 def _sum(rows: Sequence[Sequence[float]], path: Path) -> float:

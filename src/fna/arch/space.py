@@ -89,7 +89,7 @@ class Space:
         """log10 of the number of paths."""
         return sum(math.log10(len(candidates)) for _, candidates in self.searched)
 
-    def choices(self, path: Sequence[int]) -> list[list[Op]]:
+    def ops_on(self, path: Sequence[int]) -> list[list[Op]]:
         """The op at every layer of every stage under `path`, identities included."""
         self.check_path(path)
         chosen = iter(path)
@@ -115,7 +115,7 @@ class Space:
             own = tuple(seed_path[first : first + len(layers)])
             first += len(layers)
             ops = [op for op in layers[-1] if isinstance(op, MBConv)]
-            deep = [depth for depth in range(1, len(layers) + 1) if depth == len(layers) or Skip() in layers[depth]]
+            deep = [d for d in range(len(layers) + 1) if all(Skip() in candidates for candidates in layers[d:])]
             alternatives = [
                 tuple(
                     _nearest(candidates, op) if i < depth else candidates.index(Skip())
@@ -152,7 +152,7 @@ class Space:
         """The architecture on `path`; identities vanish and later layers of the stage move up."""
         stages = tuple(
             Stage(stage.channels, stage.stride, tuple(op for op in ops if isinstance(op, MBConv)))
-            for stage, ops in zip(self.stages, self.choices(path), strict=True)
+            for stage, ops in zip(self.stages, self.ops_on(path), strict=True)
         )
         return Arch(self.stem, stages, self.last)
 

@@ -10,10 +10,8 @@ from torchvision.transforms.v2 import functional as transforms
 
 from fna.data.images import read_image, read_mask
 from fna.data.samples import IGNORE, Sample
-from fna.data.stream import GIBIBYTE, ImageDataset, StepSampler, channels_last, size_text, split
+from fna.data.stream import GIBIBYTE, ImageDataset, channels_last, size_text
 from fna.errors import UserError
-
-__all__ = ["Augment", "Entry", "SegmentationDataset", "StepSampler", "split"]
 
 
 @dataclass(frozen=True)

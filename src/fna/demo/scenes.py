@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,8 @@ SHAPE_COUNT = (2, 4)
 SKY, GROUND, POLE = (0.55, 0.95), (0.25, 0.65), (0.1, 0.35)
 """Darkest and lightest."""
 SPLITS = ("train", "val")
-
-
-HIDDEN = 0.7
-"""A shape of which other shapes hide more than this share, of what is inside the picture, has no box."""
+LEAST_VISIBLE = 0.3
+"""A shape has no box where less than this share of it, of what is inside the picture, shows behind other shapes."""
 SMALLEST_SIDE = 4
 """Pixels: a shape whose visible part is narrower or lower than this has no box."""
 
@@ -64,18 +63,19 @@ def draw_scenes(folder: str | Path, random_seed: int, train: int = 240, val: int
 
 
 def draw_box_scenes(
-    folder: str | Path, random_seed: int, train: int = 240, val: int = 60, size: HW = (128, 160)
+    folder: str | Path, random_seed: int, train: int = 400, val: int = 80, size: HW = (128, 160)
 ) -> None:
     """Write the scenes of `draw_scenes` as a COCO folder: annotations/instances_SPLIT.json and SPLIT/*.png.
 
     The classes are the shapes; sky, ground and poles are background. A box is the tight extent of what is visible of
-    its shape, and its area the number of those pixels. There is none where others hide more than `HIDDEN` of the shape,
-    or where what is visible is narrower or lower than `SMALLEST_SIDE` pixels; what the edge of the picture cuts off
-    does not count as hidden.
+    its shape, and its area the number of those pixels. There is none where less than `LEAST_VISIBLE` of the shape shows
+    (others hide more than 70 %), or where that is narrower or lower than `SMALLEST_SIDE` pixels; what the edge of the
+    picture cuts off does not count as hidden.
     """
     folder = Path(folder)
     for split, count in zip(SPLITS, (train, val), strict=True):
-        images, annotations = [], []
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
         for number, (name, scene) in enumerate(_scenes(random_seed, split, count, size), start=1):
             _save(Image.fromarray(scene.picture), folder / split / name)
             images.append({"id": number, "file_name": name, "height": size[0], "width": size[1]})
@@ -98,7 +98,7 @@ def draw_box_scenes(
 def has_box(shape: Shape) -> bool:
     """Whether enough of a shape is visible to ask a detector for it."""
     seen = shape.visible.sum()
-    if not seen or seen < (1 - HIDDEN) * shape.covered.sum():
+    if not seen or seen < LEAST_VISIBLE * shape.covered.sum():
         return False
     return min(box_around(shape.visible)[2:]) >= SMALLEST_SIDE
 

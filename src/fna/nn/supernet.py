@@ -114,8 +114,19 @@ def _norm(norm: nn.Module, x: Tensor) -> Tensor:
     return F.batch_norm(x, mean, var, weight, bias, norm.training or mean is None, norm.momentum or 0.0, norm.eps)
 
 
-Memory = dict[Path, tuple[int, Tensor, dict[Tap, Tensor | None]]]
-"""What a stage got: by the choices before it, its number, its input and what was tapped before it."""
+class Memory:
+    """What the stages of a path got: by the choices before each, its number, its input and what was tapped before.
+
+    A class and no dict, so that whatever wraps a network hands it on as it is.
+    """
+
+    def __init__(self) -> None:
+        self.stages: dict[Path, tuple[int, Tensor, dict[Tap, Tensor | None]]] = {}
+
+    def latest(self, path: Path) -> tuple[int, Tensor, dict[Tap, Tensor | None]]:
+        """The last stage before which `path` is that of the memory."""
+        known = (found for choices, found in self.stages.items() if path[: len(choices)] == choices)
+        return max(known, key=lambda found: found[0])
 
 
 def tap_width(space: Space, tap: Tap) -> int:
@@ -185,19 +196,19 @@ class SuperNet(nn.Module):
             self.space.check_path(path)
         mixture = iter(self.probabilities() if path is None else ())
         outputs: dict[Tap, Tensor | None] = {}
-        first, filling = 0, memory is not None and not memory
-        if memory and path is not None:
-            first, x, outputs = max((memory[k] for k in memory if path[: len(k)] == k), key=lambda found: found[0])
-            outputs = dict(outputs)
+        first, filling = 0, memory is not None and not memory.stages
+        if memory is not None and path is not None and not filling:
+            first, x, before = memory.latest(path)
+            outputs |= before
         else:
             x = self.stem(images)
         for s, stage in enumerate(self.stages):
             if s < first:
                 continue
-            before = self._choices_before[s]
+            decided = self._choices_before[s]
             if filling and memory is not None and path is not None:
-                memory[path[:before]] = (s, x, dict(outputs))
-            choices: Iterator[int] = iter(path[before:] if path is not None else ())
+                memory.stages[path[:decided]] = (s, x, dict(outputs))
+            choices: Iterator[int] = iter(path[decided:] if path is not None else ())
             layers: Iterator[MixedLayer] = stage.children()  # type: ignore[assignment]  # a ModuleList of them
             for i, layer in enumerate(layers):
                 inside = Tap(s, expanded=True)

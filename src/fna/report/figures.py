@@ -156,7 +156,9 @@ def draw_candidates(
     sizes = sorted(abs(value) for rows in panels.values() for row in rows for value in row)
     largest = sizes[int(0.9 * (len(sizes) - 1))] or 1.0
     scale = Normalize(-largest, largest) if signed else Normalize(0, 1)
-    made = figure(1.6 + (0.42 * len(names) + 0.3) * len(panels), 1.3 + 0.2 * len(layers))
+    wide = 0.42 if len(names) < 12 else 0.16
+    longest = max(map(len, names))
+    made = figure(1.6 + (wide * len(names) + 0.3) * len(panels), 1.0 + 0.06 * longest + 0.2 * len(layers))
     axes = made.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axis, (title, values) in zip(axes, panels.items(), strict=True):
         image = [[float("nan")] * len(names) for _ in layers]
@@ -167,7 +169,7 @@ def draw_candidates(
         shown = axis.imshow(image, norm=scale, cmap="RdBu" if signed else "viridis", aspect="auto")
         axis.set_facecolor("lightgrey")
         axis.set_title(title, fontsize=9)
-        axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+        axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7 if len(names) < 12 else 5)
     axes[0].set_yticks(range(len(layers)), [name for name, _ in layers], fontsize=7)
     made.colorbar(shown, ax=list(axes), shrink=0.6, extend="both" if signed else "neither")
     return made

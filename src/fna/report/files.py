@@ -77,6 +77,7 @@ class RunFiles:
         self.seed: dict[str, Any] = self._json("seed.json") or {}
         self.ledger: dict[str, dict[str, Any]] = self._json("cost.json") or {}
         self.search: dict[str, Any] | None = self._json("search/result.json")
+        self.trials: list[dict[str, Any]] = self._json("search/trials.json") or []
 
     def _json(self, name: str) -> Any:
         return read_json(self.folder / name)
@@ -157,9 +158,12 @@ class RunFiles:
         return {name: cost for name, cost in costs.items() if cost}
 
     def is_seed(self, stage: StageFiles) -> bool:
-        """Whether a stage is the baseline: named so, or `fna train` of the seed's own architecture."""
-        own = self.seed_arch is not None and same_backbone(stage.arch, self.seed_arch)
-        return stage.name == "seed" or (own and self.job.get("verb") == "train")
+        """Whether a stage is the baseline: named so, or of the seed's own architecture."""
+        return stage.name == "seed" or self.is_seed_arch(stage.arch)
+
+    def is_seed_arch(self, arch: Arch) -> bool:
+        """Whether an architecture is the seed's own."""
+        return self.seed_arch is not None and same_backbone(arch, self.seed_arch)
 
     def unfinished(self) -> list[str]:
         """The stages that are still to do."""
@@ -170,7 +174,9 @@ class RunFiles:
         left = [] if self.search and self.derived else ["search"]
         if verb == "adapt":
             wanted = [f"train{label}" for label in self.derived or [""]]
-            wanted += ["seed"] if self.config.get("baseline") else []
+            # Where the search kept the seed's own architecture, that network is the baseline.
+            kept = any(self.is_seed_arch(arch) for arch in self.derived.values())
+            wanted += ["seed"] if self.config.get("baseline") and not kept else []
             left += [name for name in wanted if name not in finished]
         return left
 

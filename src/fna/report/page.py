@@ -91,6 +91,7 @@ def render(run: RunFiles) -> str:
         collapsed=COLLAPSED,
         training=any(stage.rows for stage in run.stages),
         search_curves=any(run.search_rows),
+        trials=trials_table(run),
         ledger=ledger_table(run),
     )
 
@@ -146,14 +147,14 @@ def class_table(run: RunFiles) -> str:
     tested = [(stage, stage.best["per_class"]) for stage in run.stages if stage.best and "per_class" in stage.best]
     if not tested:
         return ""
-    seed = next((iou for stage, iou in tested if run.is_seed(stage)), None)
-    gains = [iou for stage, iou in tested if not run.is_seed(stage)] if seed else []
-    names = list(dict.fromkeys(name for _, iou in tested for name in iou))
+    seed = next((values for stage, values in tested if run.is_seed(stage)), None)
+    gains = [values for stage, values in tested if not run.is_seed(stage)] if seed else []
+    names = list(dict.fromkeys(name for _, values in tested for name in values))
     rows = [
         [
             name,
-            *(percent(iou.get(name)) for _, iou in tested),
-            *(points(gain(iou.get(name), seed, name)) for iou in gains),
+            *(percent(values.get(name)) for _, values in tested),
+            *(points(gain(values.get(name), seed, name)) for values in gains),
         ]
         for name in names
     ]
@@ -164,6 +165,20 @@ def gain(value: float | None, seed: Mapping[str, float | None] | None, name: str
     """Difference to the seed's value; None where either is absent."""
     other = seed.get(name) if seed else None
     return None if value is None or other is None else value - other
+
+
+def trials_table(run: RunFiles) -> str:
+    """Every proposal of the search against the seed, in a short fine-tuning."""
+    rows = [
+        [
+            " / ".join(" ".join(stage) for stage in trial["layers"]),
+            giga(trial["madds"]),
+            f"{trial['difference']:+.4f} ± {trial['error']:.4f}",
+            "yes" if trial["chosen"] else "",
+        ]
+        for trial in run.trials
+    ]
+    return table(["proposal, stage by stage", "MAdds", "loss against the seed", "chosen"], rows) if rows else ""
 
 
 def ledger_table(run: RunFiles) -> str:

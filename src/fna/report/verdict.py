@@ -4,7 +4,7 @@ from fna.report.files import RunFiles, StageFiles
 from fna.report.text import percent, points
 
 CHANCE = 0.02
-"""Measured: one network fine-tuned with two random seeds can differ by so much in mIoU."""
+"""Measured: one network fine-tuned with two random seeds can differ by so much in its score."""
 
 
 def score_name(run: RunFiles) -> str:
@@ -33,5 +33,5 @@ def verdict(run: RunFiles, stage: StageFiles, label: str) -> str:
         return f"**The {label} beats its seed**: {numbers}.{chance}"
     return (
         f"**The {label} does NOT beat its seed**: {numbers}.{chance} "
-        "Keep the seed architecture: its fine-tuned weights are in `seed/best.safetensors`."
+        f"Keep the seed architecture: its fine-tuned weights are in `{seed.name}/best.safetensors`."
     )

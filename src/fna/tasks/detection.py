@@ -11,16 +11,16 @@ from fna.config import Augment, Config
 from fna.config import Detection as DetectionConfig
 from fna.data.box_dataset import BoxAugment, DetectionDataset, Resize, collate
 from fna.data.check import check
-from fna.data.dataset import split
 from fna.data.samples import BoxSample, DetectionData
+from fna.data.stream import split
 from fna.errors import UserError
 from fna.tasks.coco_eval import CocoEvaluation
 from fna.tasks.detectors import DETECTORS, Detector
-from fna.tasks.task import Batch
+from fna.tasks.task import Batch, commonest_size, refuse_errors
 from fna.weights.checkpoint import NetworkInfo
 
-SSD_SIZE = (320, 320)
-"""Paper 4.2."""
+ONE_CELL = 512
+"""Pixels a side up to which SSDLite's last map, at stride 512, has a single cell."""
 DIVISOR = 32
 """Batches are padded to multiples of the deepest stride."""
 
@@ -37,20 +37,11 @@ class Detection:
         self.mean, self.std = tuple(mean), tuple(std)
         self.classes = data.classes
         self.report = check(data)
-        if self.report.errors:
-            first = self.report.errors[0]
-            raise UserError(
-                f"{data.root}: {len(self.report.errors)} problem(s) in the data, the first: {first.text}. "
-                f"See all with: fna check {data.root}"
-            )
-        if config.head == "ssdlite" and 1 in (config.adapt.batch, config.search.batch):
-            raise UserError("the head ssdlite needs batches of at least 2: its smallest map has one cell, and a norm")
-        self.resize, self.imgsz = sizing(config, self._commonest_size())
+        refuse_errors(self.report)
+        self.resize, self.imgsz = sizing(config, commonest_size(self.report))
+        if config.head == "ssdlite" and max(self.imgsz) <= ONE_CELL and 1 in (config.adapt.batch, config.search.batch):
+            raise UserError("ssdlite needs batches of at least 2 at this size: its last map has one cell, and a norm")
         self.detector: Detector = DETECTORS[config.head](len(self.classes), config.detection)
-
-    def _commonest_size(self) -> HW:
-        sizes = self.report.splits["train"].sizes
-        return max(sizes, key=lambda size: (sizes[size], size))
 
     def summary(self) -> list[str]:
         """What was found in the data, in a few lines."""
@@ -75,6 +66,7 @@ class Detection:
             "imgsz": list(self.imgsz),
             "classes": self.classes,
             "category_ids": self.data.category_ids,
+            "image_ids": {name: [sample.image_id for sample in samples] for name, samples in self.data.splits.items()},
             "splits": {name: [sample.name for sample in samples] for name, samples in self.data.splits.items()},
             "train_boxes": self.report.splits["train"].boxes,
         }
@@ -150,19 +142,21 @@ class DetectionEvaluator:
 def detector_of(info: NetworkInfo) -> tuple[Detector, Resize]:
     """The rules of a trained detector and how its images are resized, from what is written beside its weights."""
     how = DetectionConfig.model_validate(info.detection or {})
-    config = Config(head=info.head, imgsz=None if how.short_side else info.imgsz, detection=how)
-    return DETECTORS[info.head](len(info.classes), how), sizing(config, info.imgsz)[0]
+    return DETECTORS[info.head](len(info.classes), how), resizing(how, info.imgsz)
+
+
+def resizing(how: DetectionConfig, imgsz: HW) -> Resize:
+    """To a short side where one is given, else to `imgsz` exactly."""
+    return Resize(imgsz) if how.short_side is None else Resize(short=how.short_side, long=how.long_side)
 
 
 def sizing(config: Config, commonest: HW) -> tuple[Resize, HW]:
     """How images are resized, and the size at which costs are counted.
 
-    To a short side where one is given, else to --imgsz exactly; --imgsz beside a short side is for the costs alone.
+    That is --imgsz, or the commonest image's after resizing and padding. Beside a short side, --imgsz is for costs.
     """
-    how = config.detection
-    if how.short_side is None:
-        size = config.imgsz or SSD_SIZE
-        return Resize(size), size
-    resize = Resize(short=how.short_side, long=max(how.short_side, how.long_side))
+    if config.imgsz is not None:
+        return resizing(config.detection, config.imgsz), config.imgsz
+    resize = resizing(config.detection, commonest)
     height, width = (-(-side // DIVISOR) * DIVISOR for side in resize.target(*commonest))
-    return resize, config.imgsz or (height, width)
+    return resize, (height, width)

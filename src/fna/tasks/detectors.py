@@ -30,7 +30,10 @@ Whole pixels, rounded down, as torchvision has them."""
 
 
 class Detector:
-    """The rules of a kind of detector. `outputs` are those of `fna.nn.detection`, `hw` the batch's height and width."""
+    """The rules of a kind of detector. `outputs` are those of `fna.nn.detection`, `hw` the batch's height and width.
+
+    The settings come with their thresholds filled in (`fna.config.thresholds`).
+    """
 
     rules: Any  # a torchvision model: its parts are typed loosely
 
@@ -60,8 +63,8 @@ def _floats(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
 class RetinaNetDetector(Detector):
     """Focal loss (gamma 2, alpha 0.25), L1 boxes, IoU 0.5 / 0.4.
 
-    1000 candidates a level, score 0.05, NMS 0.5, 100 boxes. The thresholds are those of the authors' detection library.
-    Its box loss was smooth L1 with beta 0.11, torchvision's is L1.
+    At most 1000 candidates a level. The box loss of the authors' detection library was smooth L1 with beta 0.11,
+    torchvision's is L1.
     """
 
     def __init__(self, classes: int, how: Detection) -> None:
@@ -76,9 +79,9 @@ class RetinaNetDetector(Detector):
                 classes,
                 anchor_generator=generator,
                 head=head,
-                score_thresh=0.05 if how.score_threshold is None else how.score_threshold,
-                nms_thresh=0.5 if how.nms_threshold is None else how.nms_threshold,
-                detections_per_img=how.detections or 100,
+                score_thresh=how.score_threshold,
+                nms_thresh=how.nms_threshold,
+                detections_per_img=how.detections,
             )
 
     def losses(self, outputs: dict[str, Tensor], hw: Sequence[int], targets: Sequence[Target]) -> dict[str, Tensor]:
@@ -95,7 +98,7 @@ class RetinaNetDetector(Detector):
 
 
 class SSDDetector(Detector):
-    """Softmax with hard negatives 3 : 1, smooth L1 boxes, IoU 0.5; score 0.02, NMS 0.6, 200 boxes (the authors').
+    """Softmax with hard negatives 3 : 1, smooth L1 boxes, IoU 0.5.
 
     Anchor sizes are shares of the image's height and width. An image without boxes has no positives, so no negatives
     are mined in it and its loss is exactly 0: SSD learns nothing from it.
@@ -111,9 +114,9 @@ class SSDDetector(Detector):
                 (1, 1),  # of torchvision's own resizing, which is not used
                 classes + 1,
                 head=nn.Identity(),
-                score_thresh=0.02 if how.score_threshold is None else how.score_threshold,
-                nms_thresh=0.6 if how.nms_threshold is None else how.nms_threshold,
-                detections_per_img=how.detections or 200,
+                score_thresh=how.score_threshold,
+                nms_thresh=how.nms_threshold,
+                detections_per_img=how.detections,
             )
 
     def losses(self, outputs: dict[str, Tensor], hw: Sequence[int], targets: Sequence[Target]) -> dict[str, Tensor]:

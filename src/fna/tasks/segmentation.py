@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from fna.arch.arch import HW, Arch
+from fna.arch.arch import Arch
 from fna.arch.heads import Head, describe
 from fna.config import Augment, Config, Evaluate
 from fna.data import dataset
 from fna.data.check import CheckReport, check
 from fna.data.samples import IGNORE, Sample, SegmentationData
-from fna.errors import UserError
-from fna.tasks.task import Batch
+from fna.data.stream import split
+from fna.tasks.task import Batch, commonest_size, refuse_errors
 
 
 class Segmentation:
@@ -32,18 +32,9 @@ class Segmentation:
         self.mean, self.std = tuple(mean), tuple(std)
         self.classes = data.classes
         self.report: CheckReport = check(data)
-        if self.report.errors:
-            first = self.report.errors[0]
-            raise UserError(
-                f"{data.root}: {len(self.report.errors)} problem(s) in the data, the first: {first.text}. "
-                f"See all with: fna check {data.root}"
-            )
-        self.imgsz = config.imgsz or self._commonest_size()
+        refuse_errors(self.report)
+        self.imgsz = config.imgsz or commonest_size(self.report)
         self.class_weights = self._class_weights() if config.class_weights == "auto" else None
-
-    def _commonest_size(self) -> HW:
-        sizes = self.report.splits["train"].sizes
-        return max(sizes, key=lambda size: (sizes[size], size))
 
     def _class_weights(self) -> Tensor:
         """Inverse square root of each class's share of pixels, with a mean of 1 over the pixels."""
@@ -80,7 +71,7 @@ class Segmentation:
     def splits(self, replica: int = 0) -> tuple[Sequence[Sample], Sequence[Sample]]:
         """Disjoint random parts of the training set (paper 4.1)."""
         samples = self.data.splits["train"]
-        return dataset.split(samples, self.config.search.alpha_split, self.config.seed + 1000 * replica)
+        return split(samples, self.config.search.alpha_split, self.config.seed + 1000 * replica)
 
     def training(
         self, augment: Augment, samples: Sequence[Sample] | None = None, replica: int = 0

@@ -9,7 +9,9 @@ from torch.utils.data import Dataset
 from fna.arch.arch import HW, Arch
 from fna.arch.heads import Head
 from fna.config import Augment, Config
+from fna.data.image_check import Report
 from fna.data.stream import ImageDataset
+from fna.errors import UserError
 
 Batch = Mapping[str, Tensor]
 """At least `image` (N, 3, H, W), normalised."""
@@ -68,3 +70,18 @@ class Task(Protocol):
 
     def evaluator(self) -> Evaluator:
         """A fresh evaluator."""
+
+
+def refuse_errors(report: Report[Any]) -> None:
+    """A UserError for data in which the check found errors: nothing is trained on them."""
+    if report.errors:
+        raise UserError(
+            f"{report.root}: {len(report.errors)} problem(s) in the data, the first: {report.errors[0].text}. "
+            f"See all with: fna check {report.root}"
+        )
+
+
+def commonest_size(report: Report[Any]) -> HW:
+    """Height and width of most training images."""
+    sizes = report.splits["train"].sizes
+    return max(sizes, key=lambda size: (sizes[size], size))
