@@ -43,13 +43,19 @@ def cost(arch: Arch) -> dict[str, int]:
 def metrics(score: float, step: int) -> dict[str, Any]:
     """A validation result; the last class is in neither truth nor prediction."""
     iou = {"road": score + 0.1, "sky": score, "pole": score - 0.1, "ghost": None}
-    return {"score": score, "mIoU": score, "pixel_acc": 0.9, "IoU": iou, "confusion": [[1]], "step": step}
+    return {"score": score, "mIoU": score, "pixel_acc": 0.9, "per_class": iou, "confusion": [[1]], "step": step}
 
 
 def run_base(folder: Path, verb: str = "adapt", arch: str | None = None, **config: Any) -> Path:
     """What every run has from its start."""
     values = {"task": "seg", "weights": "seed.safetensors", "head": "deeplabv3", "output_stride": 16}
-    values |= {"imgsz": list(IMGSZ), "baseline": True, "seed": 0, "adapt": {"steps": 40, "batch": 4, "lr": 0.02}}
+    values |= {
+        "imgsz": list(IMGSZ),
+        "baseline": True,
+        "seed": 0,
+        "adapt": {"steps": 40, "batch": 4, "lr": 0.02},
+        "search": {"trial_steps": 150},
+    }
     write(folder / "config.yaml", yaml.safe_dump(values | config))
     command = f"fna {verb} /home/someone/data/streets --out {folder} --weights /srv/models/seed.safetensors"
     machine = {"processor": "Example CPU", "cores": 2, "gpu": None, "torch": "2.15.0", "fna": "0.1.0"}

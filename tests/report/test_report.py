@@ -7,7 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from handmade import ADAPTED, IMGSZ, SEED, adapted_run, add_search, add_stage, one_row, rows_of, run_base, write
+from handmade import (
+    ADAPTED,
+    IMGSZ,
+    SEED,
+    adapted_run,
+    add_search,
+    add_stage,
+    one_row,
+    rows_of,
+    run_base,
+    with_kernel,
+    write,
+)
 from PIL import Image
 
 from fna.arch.cost import count_backbone
@@ -160,12 +172,56 @@ def test_several_budgets_have_a_column_and_a_verdict_each(tmp_path: Path) -> Non
     folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
     (folder / "arch.json").rename(folder / "arch-0.1G.json")
     (folder / "train").rename(folder / "train-0.1G")
-    write(folder / "arch-0.2G.json", SEED.to_json())
-    add_stage(folder, "train-0.2G", SEED, 0.41)
+    other = with_kernel(SEED, 4, 5)
+    write(folder / "arch-0.2G.json", other.to_json())
+    add_stage(folder, "train-0.2G", other, 0.41)
     text = page(folder)
     assert "The adapted network (0.1G) beats its seed" in text
     assert "The adapted network (0.2G) does NOT beat its seed" in text
     assert one_row(text, "road") == ["road", "52.0", "55.0", "51.0", "+3.0", "-1.0"]
+
+
+def test_a_search_that_keeps_the_seed_is_finished_when_that_one_network_is(tmp_path: Path) -> None:
+    folder = run_base(tmp_path / "run")
+    add_search(folder)
+    write(folder / "arch.json", SEED.to_json())
+    add_stage(folder, "train", SEED, 0.41)
+    text = page(folder)
+    assert "Not finished" not in text
+    assert "The search kept the seed's own architecture" in text
+    assert one_row(text, "seed architecture")[1] == "41.0"
+    assert "beats its seed" not in text
+
+
+def test_trials_are_in_the_report_with_the_one_that_was_chosen(tmp_path: Path) -> None:
+    folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
+    trial = {"layers": [["k3_e1"], ["k5_e6", "k3_e6"]], "madds": 2e8, "difference": -0.0213, "error": 0.004}
+    write(folder / "search/trials.json", [trial | {"chosen": True, "budget": None}])
+    assert "| k3_e1 / k5_e6 k3_e6 | 0.2000 G | -0.0213 ± 0.0040 | yes |" in page(folder)
+
+
+def test_detection_has_its_own_metrics_and_words(tmp_path: Path) -> None:
+    folder = adapted_run(tmp_path / "run", adapted=0.25, seed=0.22)
+    write(folder / "config.yaml", (folder / "config.yaml").read_text().replace("task: seg", "task: det"))
+    assert RunFiles(folder).detection
+    for stage in ("train", "seed"):
+        content = json.loads((folder / stage / "metrics.json").read_text())
+        content["best"] |= {"AP": 0.25, "AP50": 0.4321, "AP_small": None}
+        write(folder / stage / "metrics.json", content)
+    text = page(folder)
+    assert "## AP per class" in text
+    assert one_row(text, "AP50") == ["AP50", "43.2", "43.2"]
+    assert "a class without a box in the validation images" in text
+
+
+def test_stages_of_a_search_of_alphas_are_drawn(tmp_path: Path) -> None:
+    folder = run_base(tmp_path / "run", "search")
+    add_search(folder, method="alphas")
+    header = "step,stages.1.0.k3_e6,stage 1 entropy,stage 1 skip,stage 6 entropy"
+    write(folder / "search/0/alphas.csv", f"{header}\r\n9,1.0,0.9,0.2,0.8\r\n19,1.0,0.4,0.7,0.5\r\n")
+    assert "![Entropy and skip probability" in page(folder)
+    write_report(folder)
+    assert (folder / "report/stages.png").is_file()
 
 
 def test_alphas_are_drawn_as_probabilities_with_the_expected_cost(tmp_path: Path) -> None:
