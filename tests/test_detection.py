@@ -205,6 +205,8 @@ def test_frozen_norms_keep_the_statistics_of_the_backbone(data: Path, tmp_path: 
         ({"head": "deeplabv3"}, "head 'deeplabv3' does not fit the task 'det'; its heads are ssdlite, retinanet"),
         ({"output_stride": 16}, "output_stride is 16, but the head ssdlite needs 32"),
         ({"adapt": {"batch": 1}}, "ssdlite needs batches of at least 2"),
+        ({"imgsz": "60x100"}, "imgsz is 60x100; detectors need multiples of 32, such as 64x96"),
+        ({"detection": {"short_side": 64}}, "short_side is for retinanet"),
     ],
 )
 def test_what_does_not_go_together_is_one_clear_error(
@@ -223,6 +225,20 @@ def test_sizes_are_exact_or_by_the_short_side() -> None:
     assert cost == (800, 1088), "800x1067, padded to multiples of 32 as batches are: the paper's size"
     resize, cost = sizing(resolved(from_data({"head": "retinanet", "imgsz": "256x320"}), "det"), (300, 400))
     assert (resize.exact, cost) == ((256, 320), (256, 320))
+
+
+def test_what_a_file_says_does_not_depend_on_later_defaults(finished: Path) -> None:
+    how = load(finished / "train/best.safetensors").info.detection
+    assert how is not None
+    assert (how["score_threshold"], how["nms_threshold"], how["detections"]) == (0.02, 0.6, 200)
+
+
+def test_val_of_another_stage_leaves_the_networks_own_results_alone(finished: Path) -> None:
+    pipeline.validate(finished)
+    before = (finished / "val/metrics.json").read_text()
+    pipeline.validate(finished, "seed")
+    assert (finished / "val-seed/predictions.json").is_file()
+    assert (finished / "val/metrics.json").read_text() == before
 
 
 def test_a_class_that_comes_first_is_learned_as_well(data: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from fna.arch import zoo
@@ -95,6 +96,19 @@ def test_memory_of_a_path_changes_nothing_but_the_time(supernet: SuperNet) -> No
         for ours, theirs in zip(supernet(images, path, memory), expected, strict=True):
             assert torch.equal(ours, theirs)
     assert len(memory.stages) == 6, "stages 0 and 1 have no choice before them and share an entry"
+
+
+def test_memory_survives_what_wraps_a_network_for_mixed_precision(supernet: SuperNet) -> None:
+    memory = Memory()
+    wrapped = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed").setup_module(supernet)
+    wrapped(torch.randn(1, 3, 33, 33), SEED_PATH, memory)
+    assert len(memory.stages) == 6
+
+
+def test_a_stage_whose_first_layer_is_fixed_may_lose_all_others() -> None:
+    space = expand(ARCH, (2, 2, 2, 2, 2, 1), (3,), (6,))
+    choices = space.stage_choices((0,) * len(space.searched))
+    assert [len(group) for group in choices] == [2] * 5
 
 
 class KnownLoss(nn.Module):

@@ -14,7 +14,7 @@ ADAMW_BETA = 0.999
 
 
 def weight_optimizer(groups: Iterable[nn.Parameter] | Iterable[dict[str, Any]], how: Adapt | Search) -> Optimizer:
-    """SGD (paper 4.1, 4.2 RetinaNet), RMSprop (4.2 SSDLite; the authors' eps is 1.0), or AdamW for short trainings."""
+    """SGD (paper 4.1, A.1 RetinaNet), RMSprop (A.1 SSDLite; the authors' eps is 1.0), or AdamW for short trainings."""
     if how.optimizer == "sgd":
         return torch.optim.SGD(groups, how.lr, how.momentum, weight_decay=how.weight_decay)
     if how.optimizer == "adamw":

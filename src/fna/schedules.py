@@ -29,7 +29,7 @@ def cosine(step: int, total: int, peak: float, end: float, warmup_steps: int = 0
 def stepped(
     step: int, total: int, peak: float, milestones: Sequence[float], warmup_steps: int = 0, start: float = 0.0
 ) -> float:
-    """Linear warm-up, then `peak` divided by 10 after each of `milestones`, shares of `total` (paper 4.2)."""
+    """Linear warm-up, then `peak` divided by 10 after each of `milestones`, shares of `total` (paper A.1)."""
     if step < warmup_steps:
         return warmup(step, warmup_steps, start, peak)
     return peak * 0.1 ** sum(step >= share * total for share in milestones)

@@ -63,7 +63,7 @@ def draw_scenes(folder: str | Path, random_seed: int, train: int = 240, val: int
 
 
 def draw_box_scenes(
-    folder: str | Path, random_seed: int, train: int = 400, val: int = 80, size: HW = (128, 160)
+    folder: str | Path, random_seed: int, train: int = 400, val: int = 200, size: HW = (128, 160)
 ) -> None:
     """Write the scenes of `draw_scenes` as a COCO folder: annotations/instances_SPLIT.json and SPLIT/*.png.
 
