@@ -122,18 +122,18 @@ class Search(Section):
     )
     batch: PositiveInt = 8
     augment: Augment = Augment()
-    optimizer: Optimizer = "sgd"
+    optimizer: Optimizer = "adamw"
     optimizer_eps: PositiveFloat = Field(1e-8, description="of RMSprop; the authors have 1.0")
-    lr: PositiveFloat = 0.02
-    lr_start: NonNegativeFloat = 1e-4
-    lr_end: NonNegativeFloat = Field(1e-3, description="of the cosine")
+    lr: PositiveFloat = 1e-3
+    lr_start: NonNegativeFloat = 1e-5
+    lr_end: NonNegativeFloat = Field(1e-5, description="of the cosine")
     milestones: Milestones = Field(
         (), description="learning rate / 10 after each of these shares of the search, instead of the cosine"
     )
     warmup_epochs: NonNegativeFloat = 1
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD and RMSprop, and AdamW's first beta")
-    weight_decay: NonNegativeFloat = 5e-4
-    clip: NonNegativeFloat = Field(0.0, description="gradient norm limit, 0 for none")
+    weight_decay: NonNegativeFloat = 0.01
+    clip: NonNegativeFloat = Field(10.0, description="gradient norm limit, 0 for none")
     replicas: PositiveInt = Field(2, description="independent searches; their rank correlation is reported")
     combine: Literal["mean", "worst"] = Field(
         "worst", description="score over replicas: their mean, or the worst, so that only what all favour is chosen"
@@ -166,19 +166,19 @@ class Adapt(Section):
     refresh_steps: NonNegativeInt = Field(50, description="batches to refresh batch-norm statistics before training")
     batch: PositiveInt = 8
     augment: Augment = Augment()
-    optimizer: Optimizer = "sgd"
+    optimizer: Optimizer = "adamw"
     optimizer_eps: PositiveFloat = Field(1e-8, description="of RMSprop; the authors have 1.0")
-    lr: PositiveFloat = 0.02
-    lr_start: NonNegativeFloat = 1e-4
+    lr: PositiveFloat = 1e-3
+    lr_start: NonNegativeFloat = 1e-5
     warmup_steps: NonNegativeInt = 50
     power: NonNegativeFloat = Field(0.9, description="of the polynomial decay")
     milestones: Milestones = Field(
         (), description="learning rate / 10 after each of these shares of the steps, instead of the polynomial decay"
     )
-    head_lr_factor: PositiveFloat = Field(5.0, description="learning rate of the head over that of the backbone")
+    head_lr_factor: PositiveFloat = Field(2.0, description="learning rate of the head over that of the backbone")
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD and RMSprop, and AdamW's first beta")
-    weight_decay: NonNegativeFloat = 5e-4
-    clip: NonNegativeFloat = Field(0.0, description="gradient norm limit, 0 for none")
+    weight_decay: NonNegativeFloat = 0.01
+    clip: NonNegativeFloat = Field(10.0, description="gradient norm limit, 0 for none")
     norm: Literal["batch", "frozen"] = Field(
         "batch", description="backbone norms: statistics of the batch, or the running ones as they were (small batches)"
     )
