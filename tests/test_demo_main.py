@@ -21,7 +21,7 @@ SCORES = {"seg": "val mIoU", "det": "val AP | val AP50"}
 
 def tiny_demo(out: Path, task: str, **search: Any) -> Path:
     """The whole demonstration with a step or two of everything."""
-    changes = {"search": SEARCH | search, "adapt": ADAPT, "imgsz": (32, 40), "device": "cpu"}
+    changes = {"search": SEARCH | search, "adapt": ADAPT, "imgsz": (32, 64), "device": "cpu"}
     return demo(out, 0, TINY, task, **changes)
 
 

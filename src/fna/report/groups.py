@@ -34,6 +34,10 @@ class Group:
         """The `best` or `last` validation scores, or another metric there, one a random seed."""
         return [stage.metrics[which][key] for _, stage in self.results if stage.metrics]
 
+    def by_random_seed(self) -> dict[int, float]:
+        """The best score of each random seed."""
+        return {random_seed(run): stage.metrics["best"]["score"] for run, stage in self.results if stage.metrics}
+
     @property
     def mean_seconds(self) -> float | None:
         """Mean wall time of fine-tuning, of the stages whose time is known."""
@@ -145,3 +149,16 @@ def difference(a: Sequence[float], b: Sequence[float]) -> tuple[float, float | N
     sa, sb = spread(a), spread(b)
     error = None if sa is None or sb is None else (sa**2 / len(a) + sb**2 / len(b)) ** 0.5
     return fmean(a) - fmean(b), error
+
+
+def paired_difference(a: Group, b: Group) -> tuple[list[float], float] | None:
+    """The differences of best scores for each random seed, and the standard error of their mean.
+
+    Networks with the same random seed saw the same batches and started from the same head, so what those do to a score
+    cancels. None where the groups do not have the same random seeds, two of them at least.
+    """
+    one, other = a.by_random_seed(), b.by_random_seed()
+    if one.keys() != other.keys() or len(one) < 2:
+        return None
+    values = [one[seed] - other[seed] for seed in sorted(one)]
+    return values, stdev(values) / len(values) ** 0.5

@@ -8,7 +8,7 @@ from string import ascii_uppercase
 
 from fna.errors import UserError
 from fna.report.files import RunFiles
-from fna.report.groups import Group, collect, difference, spread
+from fna.report.groups import Group, collect, difference, paired_difference, spread
 from fna.report.text import giga, mega, minutes, percent, points, shorten_paths, table
 from fna.report.verdict import score_name
 
@@ -18,9 +18,10 @@ def results(folders: Sequence[str | Path], title: str = "Results", brief: bool =
 
     `brief` leaves out the architectures, the commands and the title.
 
-    Scores are in percent with the standard deviation of the sample (n - 1), standard errors of differences treat the
-    random seeds as independent. Absolute paths in commands are cut to their last two components. Raises UserError where
-    a folder is no run folder, no stage is finished, or the runs differ in schedule, data or seed architecture.
+    Scores are in percent with the standard deviation of the sample (n - 1). Standard errors of differences are of the
+    pairs where both networks have the same random seeds, else they treat the random seeds as independent. Absolute
+    paths in commands are cut to their last two components. Raises UserError where a folder is no run folder, no stage
+    is finished, or the runs differ in schedule, data or seed architecture.
     """
     paths = [Path(folder) for folder in folders]
     runs = [RunFiles(path) for path in dict.fromkeys(path.resolve() for path in paths)]
@@ -110,9 +111,9 @@ def differences(groups: Sequence[Group], names: Sequence[str]) -> list[str]:
         if not a.is_seed and b.is_seed and a.pretrained and b.pretrained:
             worse = fmean(a.scores()) <= fmean(b.scores())
             advice = " It does NOT beat its seed: keep the seed architecture." if worse else ""
-            lines.append(difference_line(f"{name} - {other}", a.scores(), b.scores()) + advice)
+            lines.append(difference_of_groups(f"{name} - {other}", a, b) + advice)
         elif to_random:
-            lines.append(difference_line(f"{name} - {other}", a.scores(), b.scores()))
+            lines.append(difference_of_groups(f"{name} - {other}", a, b))
     adapted = [group for group in groups if group.pretrained and not group.is_seed]
     seeds = [group for group in groups if group.pretrained and group.is_seed]
     if len(adapted) > 1 and seeds:
@@ -124,6 +125,18 @@ def differences(groups: Sequence[Group], names: Sequence[str]) -> list[str]:
             )
         )
     return lines
+
+
+def difference_of_groups(name: str, a: Group, b: Group) -> str:
+    """A difference of best scores in points, pair by pair where both have the same random seeds."""
+    paired = paired_difference(a, b)
+    if paired is None:
+        return difference_line(name, a.scores(), b.scores())
+    values, error = paired
+    mean = fmean(values)
+    chance = ", so this can be chance" if abs(mean) < 2 * error else ""
+    each = ", ".join(points(value) for value in values)
+    return f"{name}: **{points(mean)}** points (by random seed {each}; standard error {percent(error)}{chance})."
 
 
 def difference_line(name: str, a: Sequence[float], b: Sequence[float]) -> str:
