@@ -47,7 +47,7 @@ def shortened(config: Config) -> Config:
         "replicas": 1,
         "caution": 0,
         "trials": min(1, config.search.trials),
-        "trial_steps": 2,
+        "trial_steps": 4,
     }
     data["search"] |= {"swap_batches": 1, "augment": data["search"]["augment"] | small}
     data["adapt"] |= {"steps": 1, "epochs": None, "refresh_steps": 1, "warmup_steps": 0, "batch": 2}
