@@ -1,6 +1,7 @@
 """A run is a folder: configuration, environment, logs, states, cost ledger. The only file that knows about ranks."""
 
 import csv
+import ctypes
 import os
 import platform
 import signal
@@ -65,6 +66,22 @@ def _processor() -> str:
     return platform.processor()
 
 
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Parameters of glibc's mallopt (malloc.h)."""
+
+
+def keep_memory() -> bool:
+    """Let the C library keep freed memory for the next step; whether it can.
+
+    glibc gives large blocks back to the system at once, which then has to clear every page of the next step's tensors:
+    a quarter of a training step on a CPU (docs/log.md). Other C libraries are left alone.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+
+
 class MetricsLog:
     """A CSV that is only ever appended to; on resuming, rows from steps that will be repeated are dropped."""
 
@@ -104,6 +121,7 @@ class Run:
         """What to type after an interruption; default: the run's verb with --resume."""
         if config.threads:
             torch.set_num_threads(config.threads)
+        keep_memory()
         self.fabric = Fabric(
             accelerator=_accelerator(config.device), devices=_devices(config.device), precision=config.precision
         )

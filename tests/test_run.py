@@ -1,0 +1,31 @@
+"""What a run does to its process."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+STEPS = """
+import resource, sys, torch
+from fna.run import keep_memory
+if sys.argv[1] == "keep":
+    assert keep_memory()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        torch.ones(2**24)  # 64 MiB, 16384 pages
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc alone gives memory back after every step")
+def test_memory_of_a_step_is_kept_for_the_next_one() -> None:
+    def page_faults(how: str) -> int:
+        words = [sys.executable, "-c", STEPS, how]
+        return int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+
+    assert page_faults("keep") < 1000
+    assert page_faults("plain") > 10_000, "else there is nothing to keep"
