@@ -119,8 +119,8 @@ def test_scores_are_read_boldly_carefully_and_replica_by_replica() -> None:
     replicas = [[[0.0, 2.0, -1.0]], [[0.0, 4.0, 1.0]]]
     how = from_data({}).search
     sets = score_sets({"logits": [[0.0, 1.5, 0.0]], "replicas": replicas}, (0,), how)
-    # The mean is 0, 3, 0 and the largest gain 3: none of it is taken off, then a quarter, a half, three quarters.
-    bold, *careful = [[[0.0, 3.0, 0.0]], [[0.0, 2.25, -0.75]], [[0.0, 1.5, -1.5]], [[0.0, 0.75, -2.25]]]
+    # The mean is 0, 3, 0 and the largest gain 3; nothing is taken off, then four times, a half, three quarters of it.
+    bold, *careful = [[[0.0, 3.0, 0.0]], [[0.0, -9.0, -12.0]], [[0.0, 1.5, -1.5]], [[0.0, 0.75, -2.25]]]
     assert sets == [bold, *careful, [[0.0, 1.5, 0.0]], *replicas]
     alone = score_sets({"logits": [[0.0, 1.5]], "replicas": replicas}, (0,), how.model_copy(update={"trials": 0}))
     assert alone == [[[0.0, 1.5]]]
@@ -135,3 +135,13 @@ def test_a_search_of_stages_with_trials_keeps_the_budget_and_says_what_it_tried(
     result = json.loads((run / "search/result.json").read_text())
     assert [layer["name"] for layer in result["layers"]] == [f"stages.{s}" for s in range(1, 6)] + ["stages.6.0"]
     assert "against the seed" in (run / "log.txt").read_text()
+
+
+def test_one_reading_makes_as_few_changes_as_the_budget_forces() -> None:
+    # Three groups of seed, better and cheaper; the cheaper ones lose little, and all together they would win most.
+    rows = [[0.0, 2.0, 1.0], [0.0, 1.0, -1.0], [0.0, 1.0, -0.5]]
+    costs = [[10, 11, 8], [10, 11, 5], [10, 11, 5]]
+    sets = score_sets({"logits": rows, "replicas": [rows, rows]}, (0, 0, 0), from_data({}).search)
+    few = derive(sets[1], costs, 26)
+    assert few == (0, 0, 2), "one change that saves enough, and the one that loses least"
+    assert derive(sets[1], costs, 30) == (0, 0, 0), "where the seed fits, it stays"

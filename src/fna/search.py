@@ -271,22 +271,22 @@ def show_health(run: Run, space: Space, probabilities: Rows, label: str) -> None
             )
 
 
-BOLDNESS = (1.0, 0.75, 0.5, 0.25)
-"""Shares of the largest gain that a change keeps in the careful readings of the scores."""
+PENALTIES = (0.0, 4.0, 0.5, 0.75)
+"""What a change costs in the readings of the scores, in units of the largest gain: nothing; so much that only as many
+changes are made as the budget forces; and two in between."""
 
 
 def score_sets(result: dict[str, Any], seed_picks: Sequence[int], how: Search) -> list[Rows]:
     """The scores to derive from: the configured ones, and with trials other readings of them that a trial may prefer.
 
-    Those are the mean over replicas as it is, the same with ever more taken off every change, so that only the largest
-    gains are left, and each replica by itself.
+    Those are the mean over replicas with more or less taken off every change, and each replica by itself.
     """
     if how.trials == 0 or how.method == "alphas":
         return [result["logits"]]
     replicas = result["replicas"]
     mean = [[fmean(values) for values in zip(*rows, strict=True)] for rows in zip(*replicas, strict=True)]
     gain = max(max(row) for row in mean)
-    return [*(cautious(mean, seed_picks, (1 - share) * gain) for share in BOLDNESS), result["logits"], *replicas]
+    return [*(cautious(mean, seed_picks, penalty * gain) for penalty in PENALTIES), result["logits"], *replicas]
 
 
 def standard_error(replicas: Sequence[Rows]) -> float:
