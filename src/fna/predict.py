@@ -62,6 +62,10 @@ def predict(
     Raises UserError, before anything is written, naming all images that cannot be read.
     """
     network = load(run_or_file, stage)
+    if network.info.task not in ENDINGS:
+        raise UserError(
+            f"{run_or_file} is a network for the task {network.info.task!r}; fna predict knows {', '.join(ENDINGS)}."
+        )
     config = load_config(Path(run_or_file) / "config.yaml") if Path(run_or_file).is_dir() else from_data({})
     place = compute_device(device)
     found = find_images(images, Path(out), ENDINGS[network.info.task])
