@@ -266,8 +266,7 @@ def show_health(run: Run, space: Space, probabilities: Rows, label: str) -> None
         if health.collapsed:
             run.note(
                 f"  warning: stage {health.stage} collapses into skips (probability {health.skip:.2f}). What helps: "
-                "search.method swaps, search.alpha_start seed, search.norm seed, a smaller search.cost_weight, "
-                "larger batches"
+                "search.method swaps; else a smaller search.alpha_lr or search.cost_weight, a later search.alpha_epoch"
             )
 
 
