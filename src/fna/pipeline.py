@@ -151,7 +151,9 @@ def propose(job: Job, space: Space, result: dict[str, Any], budget: int | None) 
     Raises UserError where even the smallest network of the space costs more.
     """
     costs, how = result["madds"], job.run.config.search
-    choices = tuple(tuple(tuple(part) for part in group) for group in result["choices"])
+    # Searches of earlier versions decided layer by layer and did not write how.
+    written = result.get("choices") or space.layer_choices()
+    choices = tuple(tuple(tuple(part) for part in group) for group in written)
     cheapest = [min(range(len(row)), key=row.__getitem__) for row in costs]
     smallest = job.count(space.pick(joined(choices, cheapest))).madds
     if budget is not None and budget < smallest:
