@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -14,7 +13,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from fna.arch.arch import HW
 from fna.config import Config, Evaluate, from_data, load_config
-from fna.data.box_dataset import Resize
+from fna.data.box_dataset import BoxEntry, Resize, collate
 from fna.data.images import read_image
 from fna.data.pairs import IMAGE_SUFFIXES
 from fna.data.samples import IGNORE
@@ -22,7 +21,7 @@ from fna.errors import UserError
 from fna.files import write_json
 from fna.load import TrainedNetwork, load, prepare
 from fna.tasks.box_drawing import draw_boxes
-from fna.tasks.detection import DIVISOR, detector_of
+from fna.tasks.detection import DIVISOR, detect, detector_of
 from fna.tasks.detectors import Detector
 from fna.tasks.drawing import class_colours, mask_picture, overlay, save_picture
 from fna.tasks.segmentation import predict_classes
@@ -130,15 +129,20 @@ def boxes_writer(network: TrainedNetwork) -> Writer:
 @torch.inference_mode()
 def predict_boxes(network: TrainedNetwork, image: Tensor, detector: Detector, resize: Resize) -> dict[str, Tensor]:
     """boxes (n, 4), scores (n,), labels (n,) of an image, uint8 (3, H, W), in its pixels, best first; on the CPU."""
+    size = resize.target(image.shape[1], image.shape[2])
+    entry: BoxEntry = {
+        "image": prepare(image, network.info, size),
+        "boxes": torch.zeros(0, 4),
+        "labels": torch.zeros(0, dtype=torch.int64),
+        "size": torch.tensor(size),
+        "index": 0,
+        "original": torch.tensor(image.shape[1:]),
+    }
     device = next(network.parameters()).device
-    original = (image.shape[1], image.shape[2])
-    size = resize.target(*original)
-    padding = [-side % DIVISOR for side in size]
-    batch = F.pad(prepare(image, network.info, size), (0, padding[1], 0, padding[0]))[None]
-    outputs = network(batch.to(device, memory_format=torch.channels_last))
-    (found,) = detector.detect(outputs, batch.shape[2:], [size])
-    scale = torch.tensor([original[1] / size[1], original[0] / size[0]]).repeat(2)
-    return {key: value.cpu() * scale if key == "boxes" else value.cpu() for key, value in found.items()}
+    batch = {key: value.to(device) for key, value in collate([entry], DIVISOR).items()}
+    batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
+    (found,) = detect(detector, network, batch)
+    return {key: value.cpu() for key, value in found.items()}
 
 
 def compute_device(name: str) -> torch.device:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fna.arch.arch import Place, Tap, stem_conv
+from fna.arch.arch import Place, Tap, stem_conv, tap_channels
 from fna.arch.layers import MBConv, Op
 from fna.arch.space import Path, Space, largest_op, space_places
 from fna.errors import UserError
@@ -131,17 +131,14 @@ class Memory:
 
 def tap_width(space: Space, tap: Tap) -> int:
     """Channels of a tapped tensor; a UserError where the candidates of a layer that is read inside differ in width."""
-    if not tap.expanded:
-        return space.stages[tap.stage].channels
-    cin = space.stages[tap.stage - 1].channels if tap.stage else space.stem
     candidates = space.stages[tap.stage].candidates[0]
-    expansions = {op.expansion for op in candidates if isinstance(op, MBConv)}
-    if len(expansions) != 1:
+    if tap.expanded and len({op.expansion for op in candidates if isinstance(op, MBConv)}) != 1:
         raise UserError(
             f"the head reads the expanded tensor of stages.{tap.stage}.0, so its candidates must have one expansion; "
             f"they are {', '.join(map(str, candidates))}. Expand the space with the head's taps"
         )
-    return cin * expansions.pop()
+    # All paths agree on it, so any of them will do.
+    return tap_channels(space.pick((0,) * len(space.searched)), tap)
 
 
 class SuperNet(nn.Module):

@@ -29,7 +29,6 @@ class Detection:
     """The task plug-in."""
 
     score = "AP"
-    class_score = "AP"
 
     def __init__(self, config: Config, data: DetectionData, mean: Sequence[float], std: Sequence[float]) -> None:
         self.config = config
@@ -124,11 +123,8 @@ class DetectionEvaluator:
 
     def update(self, model: nn.Module, batch: Batch) -> None:
         """Detect in a batch."""
-        sizes = [(int(height), int(width)) for height, width in batch["size"].tolist()]
-        found = self.detector.detect(model(batch["image"]), batch["image"].shape[2:], sizes)
-        scales = (batch["original"] / batch["size"]).flip(1).repeat(1, 2)  # x, y, x, y
-        for index, image, scale in zip(batch["index"].tolist(), found, scales, strict=True):
-            self.coco.add(index, image["boxes"] * scale, image["scores"], image["labels"])
+        for index, found in zip(batch["index"].tolist(), detect(self.detector, model, batch), strict=True):
+            self.coco.add(index, found["boxes"], found["scores"], found["labels"])
 
     def result(self) -> dict[str, Any]:
         """score (= AP), the twelve COCO numbers, and per_class (AP); what the data cannot tell is None."""
@@ -137,6 +133,14 @@ class DetectionEvaluator:
     def files(self) -> dict[str, Any]:
         """predictions.json in COCO's results format."""
         return {"predictions.json": self.coco.predictions()}
+
+
+def detect(detector: Detector, model: nn.Module, batch: Batch) -> list[dict[str, Tensor]]:
+    """boxes (n, 4) in the pixels of each file, scores (n,) and labels (n,), best first; a batch with `original`."""
+    sizes = [(int(height), int(width)) for height, width in batch["size"].tolist()]
+    found = detector.detect(model(batch["image"]), batch["image"].shape[2:], sizes)
+    scales = (batch["original"] / batch["size"]).flip(1).repeat(1, 2)  # x, y, x, y
+    return [{**image, "boxes": image["boxes"] * scale} for image, scale in zip(found, scales, strict=True)]
 
 
 def detector_of(info: NetworkInfo) -> tuple[Detector, Resize]:

@@ -24,7 +24,6 @@ class Segmentation:
     """The task plug-in."""
 
     score = "mIoU"
-    class_score = "IoU"
 
     def __init__(self, config: Config, data: SegmentationData, mean: Sequence[float], std: Sequence[float]) -> None:
         self.config = config

@@ -37,8 +37,6 @@ class Task(Protocol):
     classes: tuple[str, ...]
     score: str
     """The metric that chooses the best network."""
-    class_score: str
-    """The metric of `per_class`."""
 
     def __init__(self, config: Config, data: Any, mean: Sequence[float], std: Sequence[float]) -> None: ...
 
