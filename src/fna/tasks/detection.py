@@ -5,18 +5,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fna.arch.arch import HW, Arch
-from fna.arch.heads import Head, describe
+from fna.arch.arch import HW
 from fna.config import Augment, Config
 from fna.config import Detection as DetectionConfig
 from fna.data.box_dataset import BoxAugment, DetectionDataset, Resize, collate
-from fna.data.check import check
 from fna.data.samples import BoxSample, DetectionData
-from fna.data.stream import split
 from fna.errors import UserError
 from fna.tasks.coco_eval import CocoEvaluation
 from fna.tasks.detectors import DETECTORS, Detector
-from fna.tasks.task import Batch, commonest_size, refuse_errors
+from fna.tasks.task import Batch, CheckedTask
 from fna.weights.checkpoint import NetworkInfo
 
 ONE_CELL = 512
@@ -25,59 +22,37 @@ DIVISOR = 32
 """Batches are padded to multiples of the deepest stride."""
 
 
-class Detection:
+class Detection(CheckedTask):
     """The task plug-in."""
 
     score = "AP"
 
     def __init__(self, config: Config, data: DetectionData, mean: Sequence[float], std: Sequence[float]) -> None:
-        self.config = config
-        self.data = data
-        self.mean, self.std = tuple(mean), tuple(std)
-        self.classes = data.classes
-        self.report = check(data)
-        refuse_errors(self.report)
-        self.resize, self.imgsz = sizing(config, commonest_size(self.report))
+        super().__init__(config, data, mean, std)
+        self.resize, self.imgsz = sizing(config, self.commonest_size())
         if config.head == "ssdlite" and max(self.imgsz) <= ONE_CELL and 1 in (config.adapt.batch, config.search.batch):
             raise UserError("ssdlite needs batches of at least 2 at this size: its last map has one cell, and a norm")
         self.detector: Detector = DETECTORS[config.head](len(self.classes), config.detection)
 
+    def counted(self) -> str:
+        """Boxes of each split."""
+        splits = self.report.splits.items()
+        return ", ".join(f"{sum(count.boxes):,} {name}" for name, count in splits) + " boxes, "
+
     def summary(self) -> list[str]:
         """What was found in the data, in a few lines."""
-        splits = self.report.splits
-        images = ", ".join(f"{count.images} {name}" for name, count in splits.items())
-        boxes = ", ".join(f"{sum(count.boxes):,} {name}" for name, count in splits.items())
-        lines = [
-            f"data {self.data.root}: {self.data.layout}, {images} images, {boxes} boxes, {len(self.classes)} classes"
-        ]
-        lines.extend(f"note: {note}" for note in self.data.notes)
-        lines.extend(f"warning: {problem.text}" for problem in self.report.warnings)
-        empty = splits["train"].empty_images
+        lines, empty = super().summary(), self.report.splits["train"].empty_images
         if empty and self.config.head == "ssdlite":
             lines.append(f"warning: SSDLite learns nothing from the {empty} training images without boxes")
         return lines
 
     def describe(self) -> dict[str, Any]:
         """What was trained on, for dataset.json."""
-        return {
-            "root": str(self.data.root),
-            "layout": self.data.layout,
-            "imgsz": list(self.imgsz),
-            "classes": self.classes,
+        return super().describe() | {
             "category_ids": self.data.category_ids,
             "image_ids": {name: [sample.image_id for sample in samples] for name, samples in self.data.splits.items()},
-            "splits": {name: [sample.name for sample in samples] for name, samples in self.data.splits.items()},
             "train_boxes": self.report.splits["train"].boxes,
         }
-
-    def head(self, arch: Arch) -> Head:
-        """The configured detection head."""
-        return describe(self.config.head, arch, len(self.classes), self.config.output_stride)
-
-    def splits(self, replica: int = 0) -> tuple[Sequence[BoxSample], Sequence[BoxSample]]:
-        """Disjoint random parts of the training set (paper 4.2)."""
-        samples = self.data.splits["train"]
-        return split(samples, self.config.search.alpha_split, self.config.seed + 1000 * replica)
 
     def training(
         self, augment: Augment, samples: Sequence[BoxSample] | None = None, replica: int = 0
@@ -89,7 +64,7 @@ class Detection:
             self.std,
             self.resize if augment.resize is None else Resize(augment.resize),
             BoxAugment(augment.flip, augment.ssd),
-            self.config.seed + 1000 * replica,
+            self.random_seed(replica),
         )
 
     def validation(self) -> DetectionDataset:

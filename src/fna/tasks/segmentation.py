@@ -10,29 +10,20 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from fna.arch.arch import Arch
-from fna.arch.heads import Head, describe
 from fna.config import Augment, Config, Evaluate
 from fna.data import dataset
-from fna.data.check import CheckReport, check
 from fna.data.samples import IGNORE, Sample, SegmentationData
-from fna.data.stream import split
-from fna.tasks.task import Batch, commonest_size, refuse_errors
+from fna.tasks.task import Batch, CheckedTask
 
 
-class Segmentation:
+class Segmentation(CheckedTask):
     """The task plug-in."""
 
     score = "mIoU"
 
     def __init__(self, config: Config, data: SegmentationData, mean: Sequence[float], std: Sequence[float]) -> None:
-        self.config = config
-        self.data = data
-        self.mean, self.std = tuple(mean), tuple(std)
-        self.classes = data.classes
-        self.report: CheckReport = check(data)
-        refuse_errors(self.report)
-        self.imgsz = config.imgsz or commonest_size(self.report)
+        super().__init__(config, data, mean, std)
+        self.imgsz = config.imgsz or self.commonest_size()
         self.class_weights = self._class_weights() if config.class_weights == "auto" else None
 
     def _class_weights(self) -> Tensor:
@@ -42,35 +33,13 @@ class Segmentation:
         weights = torch.where(share > 0, share.clamp(min=1e-9) ** -0.5, 0)
         return (weights / (weights * share).sum()).float()
 
-    def summary(self) -> list[str]:
-        """What was found in the data, in a few lines."""
-        images = ", ".join(f"{split.images} {name}" for name, split in self.report.splits.items())
-        lines = [f"data {self.data.root}: {self.data.layout}, {images} images, {len(self.classes)} classes"]
-        lines.extend(f"note: {note}" for note in self.data.notes)
-        lines.extend(f"warning: {problem.text}" for problem in self.report.warnings)
-        return lines
-
     def describe(self) -> dict[str, Any]:
         """What was trained on, for dataset.json."""
-        return {
-            "root": str(self.data.root),
-            "layout": self.data.layout,
-            "imgsz": list(self.imgsz),
-            "classes": self.classes,
+        return super().describe() | {
             "label_mapping": self.data.label_mapping,
-            "splits": {name: [sample.name for sample in samples] for name, samples in self.data.splits.items()},
             "train_pixels": self.report.splits["train"].pixels,
             "class_weights": None if self.class_weights is None else self.class_weights.tolist(),
         }
-
-    def head(self, arch: Arch) -> Head:
-        """The configured DeepLab head."""
-        return describe(self.config.head, arch, len(self.classes), self.config.output_stride)
-
-    def splits(self, replica: int = 0) -> tuple[Sequence[Sample], Sequence[Sample]]:
-        """Disjoint random parts of the training set (paper 4.1)."""
-        samples = self.data.splits["train"]
-        return split(samples, self.config.search.alpha_split, self.config.seed + 1000 * replica)
 
     def training(
         self, augment: Augment, samples: Sequence[Sample] | None = None, replica: int = 0
@@ -83,7 +52,7 @@ class Segmentation:
             self.data.label_mapping,
             dataset.Augment(augment.scales, augment.crop, augment.flip, augment.jitter),
             augment.resize or self.config.imgsz,
-            self.config.seed + 1000 * replica,
+            self.random_seed(replica),
         )
 
     def validation(self) -> dataset.SegmentationDataset:

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from fna.arch.arch import HW, Arch
-from fna.arch.heads import Head
+from fna.arch.heads import Head, describe
 from fna.config import Augment, Config
-from fna.data.image_check import Report
-from fna.data.stream import ImageDataset
+from fna.data.check import check
+from fna.data.samples import Data
+from fna.data.stream import ImageDataset, split
 from fna.errors import UserError
 
 Batch = Mapping[str, Tensor]
@@ -70,16 +71,59 @@ class Task(Protocol):
         """A fresh evaluator."""
 
 
-def refuse_errors(report: Report[Any]) -> None:
-    """A UserError for data in which the check found errors: nothing is trained on them."""
-    if report.errors:
-        raise UserError(
-            f"{report.root}: {len(report.errors)} problem(s) in the data, the first: {report.errors[0].text}. "
-            f"See all with: fna check {report.root}"
-        )
+class CheckedTask:
+    """What tasks on a checked data set share. `report` is the check's; data with errors are a UserError."""
 
+    imgsz: HW
 
-def commonest_size(report: Report[Any]) -> HW:
-    """Height and width of most training images."""
-    sizes = report.splits["train"].sizes
-    return max(sizes, key=lambda size: (sizes[size], size))
+    def __init__(self, config: Config, data: Data, mean: Sequence[float], std: Sequence[float]) -> None:
+        self.config = config
+        self.data: Any = data
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.classes = data.classes
+        self.report: Any = check(data)
+        if self.report.errors:
+            raise UserError(
+                f"{data.root}: {len(self.report.errors)} problem(s) in the data, the first: "
+                f"{self.report.errors[0].text}. See all with: fna check {data.root}"
+            )
+
+    def commonest_size(self) -> HW:
+        """Height and width of most training images."""
+        sizes: Mapping[HW, int] = self.report.splits["train"].sizes
+        return max(sizes, key=lambda size: (sizes[size], size))
+
+    def random_seed(self, replica: int) -> int:
+        """Of everything random in a replica of a search."""
+        return self.config.seed + 1000 * replica
+
+    def counted(self) -> str:
+        """What else than images is counted, with a comma after it."""
+        return ""
+
+    def summary(self) -> list[str]:
+        """What was found in the data, in a few lines."""
+        images = ", ".join(f"{count.images} {name}" for name, count in self.report.splits.items())
+        found = f"{images} images, {self.counted()}{len(self.classes)} classes"
+        lines = [f"data {self.data.root}: {self.data.layout}, {found}"]
+        lines.extend(f"note: {note}" for note in self.data.notes)
+        lines.extend(f"warning: {problem.text}" for problem in self.report.warnings)
+        return lines
+
+    def describe(self) -> dict[str, Any]:
+        """What was trained on, for dataset.json."""
+        return {
+            "root": str(self.data.root),
+            "layout": self.data.layout,
+            "imgsz": list(self.imgsz),
+            "classes": self.classes,
+            "splits": {name: [sample.name for sample in samples] for name, samples in self.data.splits.items()},
+        }
+
+    def head(self, arch: Arch) -> Head:
+        """The configured head."""
+        return describe(self.config.head, arch, len(self.classes), self.config.output_stride)
+
+    def splits(self, replica: int = 0) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Disjoint random parts of the training set (paper 4.1, 4.2)."""
+        return split(self.data.splits["train"], self.config.search.alpha_split, self.random_seed(replica))
