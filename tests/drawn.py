@@ -1,10 +1,16 @@
 """A small data set drawn for tests: bright discs (class 1) and bars (class 2) on a dark ground (class 0)."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
+
+from fna.config import Config, from_data
 
 TINY: dict[str, Any] = {
     "backbone": "mobilenet_v2_w010",
@@ -54,3 +60,30 @@ def draw_data(folder: Path, train: int = 12, val: int = 4, hw: tuple[int, int] =
             Image.fromarray(mask).save(folder / "masks" / split / f"{n}.png")
     (folder / "classes.txt").write_text("ground\ndisc\nbar\n")
     return folder
+
+
+def configured(base: dict[str, Any], **changes: Any) -> Config:
+    """A configuration with keys changed; of a section only those that are given."""
+    merged = {key: base.get(key, {}) | value if isinstance(value, dict) else value for key, value in changes.items()}
+    return from_data(base | merged)
+
+
+def assert_equal_weights(a: Path, b: Path, stage: str = "train") -> None:
+    """Two runs have the same final weights in a stage, bit for bit."""
+    one, two = load_file(a / stage / "last.safetensors"), load_file(b / stage / "last.safetensors")
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def stop_at(patch: pytest.MonkeyPatch, task: type, n: int) -> list[int]:
+    """Send Ctrl-C to this process at the n-th loss that a task computes; the list counts down."""
+    left, real = [n], task.losses
+
+    def losses(self: Any, *args: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            signal.raise_signal(signal.SIGINT)
+        return real(self, *args)
+
+    patch.setattr(task, "losses", losses)
+    return left

@@ -1,16 +1,15 @@
 """Detection through the same verbs as segmentation, on a small drawn data set."""
 
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from safetensors.torch import load_file
 
+from drawn import assert_equal_weights, configured, stop_at
 from drawn_boxes import TINY_BOXES, draw_boxes
 from fna import pipeline
 from fna.arch.arch import Arch
@@ -24,11 +23,7 @@ from fna.tasks.detection import Detection, detector_of, sizing
 
 
 def config(**changes: Any) -> Config:
-    data = TINY_BOXES | {key: value for key, value in changes.items() if not isinstance(value, dict)}
-    for key, value in changes.items():
-        if isinstance(value, dict):
-            data[key] = TINY_BOXES.get(key, {}) | value
-    return from_data(data)
+    return configured(TINY_BOXES, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +35,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished `fna adapt` run."""
     return pipeline.execute("adapt", pipeline.start("adapt", data, tmp_path_factory.mktemp("runs") / "a", config()))
-
-
-def assert_equal_weights(a: Path, b: Path) -> None:
-    one, two = load_file(a / "train/last.safetensors"), load_file(b / "train/last.safetensors")
-    assert one.keys() == two.keys()
-    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_the_task_and_all_that_depends_on_it_are_found_from_the_data(finished: Path) -> None:
@@ -132,7 +121,7 @@ def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_weights(
     total = count_losses(data, tmp_path, monkeypatch) if at < 0 else 0
     job = pipeline.start("adapt", data, tmp_path / "stopped", config())
     with monkeypatch.context() as patch:
-        stop_at(patch, total + at if at < 0 else at)
+        stop_at(patch, Detection, total + at if at < 0 else at)
         with pytest.raises(Interrupted):
             pipeline.execute("adapt", job)
     verb, job, arch = pipeline.reopen(job.run.folder)
@@ -144,23 +133,9 @@ def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_weights(
 def count_losses(data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """How often a whole run computes losses."""
     with monkeypatch.context() as patch:
-        counter = stop_at(patch, -1)
+        counter = stop_at(patch, Detection, -1)
         pipeline.execute("adapt", pipeline.start("adapt", data, folder / "counted", config()))
     return -1 - counter[0]
-
-
-def stop_at(patch: pytest.MonkeyPatch, n: int) -> list[int]:
-    """Send Ctrl-C to this process at the n-th loss that is computed; the list counts down."""
-    left, real = [n], Detection.losses
-
-    def losses(task: Detection, *args: Any) -> Any:
-        left[0] -= 1
-        if left[0] == 0:
-            signal.raise_signal(signal.SIGINT)
-        return real(task, *args)
-
-    patch.setattr(Detection, "losses", losses)
-    return left
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,22 +13,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from drawn import TINY, draw_data
+from drawn import TINY, assert_equal_weights, configured, draw_data, stop_at
 from fna import pipeline
 from fna.arch import zoo
 from fna.arch.arch import Arch
-from fna.config import Config, from_data
+from fna.config import Config
 from fna.errors import Interrupted, UserError
 from fna.files import read_metrics
 from fna.tasks.segmentation import Segmentation
 
 
 def config(**changes: Any) -> Config:
-    data = TINY | {key: value for key, value in changes.items() if not isinstance(value, dict)}
-    for key, value in changes.items():
-        if isinstance(value, dict):
-            data[key] = TINY[key] | value
-    return from_data(data)
+    return configured(TINY, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +41,6 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def weights(run: Path, stage: str = "train") -> dict[str, torch.Tensor]:
     return load_file(run / stage / "last.safetensors")
-
-
-def assert_equal_weights(a: Path, b: Path, stage: str = "train") -> None:
-    one, two = weights(a, stage), weights(b, stage)
-    assert one.keys() == two.keys()
-    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_adapt_leaves_every_file_that_the_next_step_or_a_reader_needs(finished: Path) -> None:
@@ -96,22 +85,6 @@ def test_another_random_seed_gives_other_weights(data: Path, finished: Path, tmp
     assert not torch.equal(one["head.score.conv.weight"], two["head.score.conv.weight"])
 
 
-class Stopper:
-    """Sends Ctrl-C to this process at the n-th loss that is computed."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, n: int) -> None:
-        self.left = n
-        real = Segmentation.losses
-
-        def losses(task: Segmentation, *args: Any) -> Any:
-            self.left -= 1
-            if self.left == 0:
-                signal.raise_signal(signal.SIGINT)
-            return real(task, *args)
-
-        monkeypatch.setattr(Segmentation, "losses", losses)
-
-
 # Losses are computed in two replicas of 6 weight steps and 2 x 27 scored paths, then in 6 steps each of both trainings.
 @pytest.mark.parametrize("at", [2, 30, 100, 123, 129])
 def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_weights(
@@ -119,7 +92,7 @@ def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_weights(
 ) -> None:
     job = pipeline.start("adapt", data, tmp_path / "stopped", config())
     with monkeypatch.context() as patch:
-        Stopper(patch, at)
+        stop_at(patch, Segmentation, at)
         with pytest.raises(Interrupted):
             pipeline.execute("adapt", job)
     verb, job, arch = pipeline.reopen(job.run.folder)

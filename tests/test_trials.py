@@ -2,14 +2,13 @@
 
 import json
 import math
-import signal
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 import pytest
 
-from drawn import TINY, draw_data
+from drawn import TINY, draw_data, stop_at
 from fna import pipeline, trials
 from fna.arch import zoo
 from fna.arch.arch import Arch, Stage
@@ -64,16 +63,8 @@ def test_an_interrupted_trial_goes_on_with_the_same_losses(
     arch = larger(whole.seed.arch)
     with whole.run.ledger("search"):
         (expected,) = compare(whole.run, whole.task, whole.seed, [arch], "search/trials")
-    real, left = type(stopped.task).losses, [8]  # 6 of the seed, and in the second of the other
-
-    def losses(task: Any, *args: Any) -> Any:
-        left[0] -= 1
-        if left[0] == 0:
-            signal.raise_signal(signal.SIGINT)
-        return real(task, *args)
-
     with monkeypatch.context() as patch:
-        patch.setattr(type(stopped.task), "losses", losses)
+        stop_at(patch, type(stopped.task), 8)  # 6 of the seed, and in the second of the other
         with stopped.run.ledger("search"), pytest.raises(Interrupted):
             compare(stopped.run, stopped.task, stopped.seed, [arch], "search/trials")
     with stopped.run.ledger("search"):
