@@ -23,9 +23,9 @@ ORDER = [
     "run schedules optimizers",
     "search swaps trials adapt evaluate",
     "load report export predict",
-    "pipeline",
+    "pipeline flags",
     "__init__",
-    "demo",
+    "demo study",
     "cli",
 ]
 LEVEL = {part: level for level, parts in enumerate(ORDER) for part in parts.split()}

@@ -168,9 +168,9 @@ def test_what_is_missing_or_unknown_is_refused(run: Path, tmp_path: Path, paint:
         predict(run, [tmp_path / "empty"], out)
     with pytest.raises(UserError, match=r"device 'gpu' cannot be used here.*Use auto, cpu"):
         predict(run, [image], out, device="gpu")
-    about = replace(info(), task="cls")
+    about = replace(info(), task="depth")
     save_network(tmp_path / "other.safetensors", trained(about).state_dict(), about)
-    with pytest.raises(UserError, match=r"other\.safetensors is a network for the task 'cls'"):
+    with pytest.raises(UserError, match=r"other\.safetensors is a network for the task 'depth'"):
         predict(tmp_path / "other.safetensors", [image], out)
     assert compute_device("cpu") == torch.device("cpu")
 

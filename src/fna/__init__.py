@@ -21,6 +21,8 @@ _WHERE = {
     "derive": "fna.arch.derive",
     "expand": "fna.arch.space",
     "export": "fna.export",
+    "figure_architectures": "fna.report.columns",
+    "figure_predictions": "fna.report.predictions",
     "load": "fna.load",
     "load_backbone": "fna.load",
     "load_seed": "fna.weights.seeds:load_file",

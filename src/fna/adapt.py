@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
 from fna.arch.arch import Arch
+from fna.arch.plain import AnyArch
 from fna.config import Adapt, Config
 from fna.data.stream import StepSampler
 from fna.evaluate import evaluate, to_device
@@ -19,8 +20,9 @@ from fna.run import MetricsLog, Run
 from fna.schedules import polynomial, set_lr, stepped
 from fna.tasks.task import Batch, Task
 from fna.weights.checkpoint import NetworkInfo, save_network
+from fna.weights.initial import initial
+from fna.weights.plain import AnySeed, PlainSeed
 from fna.weights.remap import RemapReport, remap, remap_last
-from fna.weights.seeds import Seed
 
 
 def stream(run: Run, task: Task, data: Dataset[Any], batch: int, first: int, last: int) -> Iterator[Batch]:
@@ -29,20 +31,30 @@ def stream(run: Run, task: Task, data: Dataset[Any], batch: int, first: int, las
     return iter(DataLoader(data, batch_sampler=sampler, num_workers=run.config.workers, collate_fn=task.collate))
 
 
-def remapped(config: Config, task: Task, seed: Seed, arch: Arch) -> tuple[Network, RemapReport | None]:
-    """The network of `arch` started from the seed; a seed without weights leaves it at its random start."""
+def remapped(config: Config, task: Task, seed: AnySeed, arch: AnyArch) -> tuple[Network, RemapReport | None]:
+    """The network of `arch` started from the seed; a seed without weights leaves it at its random start.
+
+    With another `adapt.init` the backbone has nothing of the seed, and the head starts as it always does.
+    """
     network = build(arch, task.head(arch), config.output_stride, config.seed)
+    if config.adapt.init != "remap":
+        network.backbone.load_state_dict(initial(network.backbone.state_dict(), config.adapt.init, config.seed))
+        return network, None
     if not seed.weights:
         return network, None
-    initial = network.backbone.state_dict()
-    weights, report = remap(seed.arch, seed.weights, arch, initial, **config.remap.model_dump())
+    if isinstance(seed, PlainSeed):
+        network.backbone.features.load_state_dict(seed.weights)  # type: ignore[union-attr]
+        return network, None
+    assert isinstance(arch, Arch)  # `pipeline.wanted_arch` gives a seed with layers no other architecture
+    fresh = network.backbone.state_dict()
+    weights, report = remap(seed.arch, seed.weights, arch, fresh, **config.remap.model_dump())
     network.backbone.load_state_dict(weights)
-    head, entries = remap_last(seed.weights, network.head.state_dict())
+    head, entries = remap_last({**seed.weights, **seed.classifier}, network.head.state_dict())
     network.head.load_state_dict(head)
     return network, report.with_head(entries)
 
 
-def network_info(config: Config, task: Task, seed: Seed, arch: Arch) -> NetworkInfo:
+def network_info(config: Config, task: Task, seed: AnySeed, arch: AnyArch) -> NetworkInfo:
     """What is written beside the weights."""
     what = (arch, config.task, config.head, config.output_stride, task.classes, seed.mean, seed.std, task.imgsz)
     return NetworkInfo(*what, config.detection.model_dump(mode="json") if config.task == "det" else None)
@@ -86,7 +98,7 @@ def training_mode(network: Network, how: Adapt) -> None:
                 module.eval()
 
 
-def adapt(run: Run, task: Task, seed: Seed, arch: Arch, stage: str = "train") -> dict[str, Any]:
+def adapt(run: Run, task: Task, seed: AnySeed, arch: AnyArch, stage: str = "train") -> dict[str, Any]:
     """Fine-tune `arch` from the remapped seed; resumes where the stage stopped.
 
     Writes STAGE/metrics.csv, remap.txt, last.ckpt, best.safetensors, last.safetensors and metrics.json (the best and

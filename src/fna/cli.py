@@ -1,44 +1,16 @@
 """The command line: one verb, one function; torch is imported by the verbs that need it."""
 
-import argparse
 import json
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from fna import __version__
 from fna.errors import Interrupted, UserError, unknown
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse with errors as UserError, and the nearest flag as a suggestion."""
-
-    def __init__(self, prog: str, description: str) -> None:
-        super().__init__(prog, description=description, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(_with_suggestion(message, [flag for action in self._actions for flag in action.option_strings]))
-
-
-def _one_line(message: str) -> str:
-    """What jsonargparse and pydantic say over several lines about one flag, as one line."""
-    key = re.search(r'Parser key "([\w.]+)"', message)
-    if not key:
-        return message
-    found = re.search(r"Value error, (.+?)(?: \[type|\n|$)|(Input should .+?) \[type|(Expected a [^\n]+)", message)
-    got = re.search(r"Got value: (.*)", message)
-    detail = next(text for text in found.groups() if text) if found else " ".join(message.split())
-    return f"--{key[1]}: {detail.removesuffix('.')}" + (f" (got {got[1]})" if got and "Got value" not in detail else "")
-
-
-def _with_suggestion(message: str, flags: Sequence[str]) -> str:
-    wrong = [word.split("=")[0] for word in message.split() if word.startswith("--")]
-    near = get_close_matches(wrong[0], flags, n=1) if "unrecognized" in message and wrong else []
-    return f"{message}; did you mean {near[0]}?" if near else message
+from fna.flags import PROCESS_KEYS, Parser, config_parser
 
 
 @dataclass(frozen=True)
@@ -53,7 +25,8 @@ def check(words: list[str]) -> int:
     """Exit status 1 when the data has errors."""
     parser = Parser(prog="fna check", description="Find the layout, count, and name everything that is wrong.")
     parser.add_argument("data", help="folder or YAML file")
-    parser.add_argument("--task", choices=("seg", "det"), help="for data that has both: seg, the masks; det, the boxes")
+    words_of_task = "for data that fit several: seg, the masks; det, the boxes; cls, a folder for each class"
+    parser.add_argument("--task", choices=("seg", "det", "cls"), help=words_of_task)
     args = parser.parse_args(words)
     from fna.data.check import check as check_data
     from fna.data.layouts import open_data
@@ -64,15 +37,15 @@ def check(words: list[str]) -> int:
 
 
 def count(words: list[str]) -> int:
-    """Counts from the data alone, no torch."""
+    """Counts from the data alone, no torch; a plain backbone is run."""
     parser = Parser(prog="fna count", description="Parameters and multiply-adds of an architecture.")
     parser.add_argument(
-        "arch", help="zoo name (mobilenet_v2, mobilenet_v2_w035, fna_deeplabv3 ...), JSON file or run folder"
+        "arch", help="zoo name (mobilenet_v2, mobilenet_v2_w035, fna_deeplabv3 ...), timm:NAME, JSON file or run folder"
     )
     parser.add_argument(
         "--head",
         default="none",
-        help="classifier, deeplabv3, deeplabv3plus, ssdlite, retinanet, or none: the backbone alone",
+        help="classifier, deeplabv3, deeplabv3plus, dpc, ssdlite, retinanet, or none: the backbone alone",
     )
     parser.add_argument("--imgsz", default="224", help="HxW, one number is a square")
     parser.add_argument("--classes", type=int, default=1000)
@@ -80,16 +53,22 @@ def count(words: list[str]) -> int:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(words)
     from fna.arch import heads
-    from fna.arch.arch import parse_imgsz
-    from fna.arch.cost import count_backbone, count_model
-    from fna.arch.zoo import find_arch
+    from fna.arch.arch import Arch, parse_imgsz
+    from fna.arch.zoo import find_any, is_arch
 
-    arch, imgsz = find_arch(args.arch), parse_imgsz(args.imgsz)
+    if is_arch(args.arch):
+        arch = find_any(args.arch)
+    else:
+        from fna.nn.plain import describe_plain
+
+        arch = describe_plain(args.arch)
+    # A plain backbone is counted by running it, which needs torch.
+    imgsz, cost = parse_imgsz(args.imgsz), import_module("fna.arch.cost" if isinstance(arch, Arch) else "fna.nn.cost")
     if args.classes < 1:
         raise UserError(f"--classes must be at least 1, got {args.classes}")
     stride = heads.DEFAULT_OUTPUT_STRIDE.get(args.head, 32) if args.os is None else args.os
     head = None if args.head == "none" else heads.describe(args.head, arch, args.classes, stride)
-    whole, backbone = count_model(arch, head, imgsz, stride), count_backbone(arch, imgsz, stride)
+    whole, backbone = cost.count_model(arch, head, imgsz, stride), cost.count_backbone(arch, imgsz, stride)
     if args.json:
         print(json.dumps(whole.as_dict() | {"backbone": backbone.as_dict()}, indent=1))
         return 0
@@ -102,45 +81,20 @@ def count(words: list[str]) -> int:
     return 0
 
 
-def _job_parser(verb: str, description: str) -> Any:
-    import jsonargparse
-
-    from fna.config import Config, recipe_path
-
-    class JobParser(jsonargparse.ArgumentParser):
-        """jsonargparse with errors as UserError, and the nearest flag as a suggestion."""
-
-        def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-            raise UserError(_with_suggestion(_one_line(message), [f for a in self._actions for f in a.option_strings]))
-
-    class RecipeAction(jsonargparse.ActionConfigFile):  # type: ignore[name-defined]  # untyped there
-        """A configuration file, or a recipe of the package by its name."""
-
-        def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-            super().__call__(parser, namespace, str(recipe_path(values)), option_string)
-
-    parser = JobParser(prog=f"fna {verb}", description=description, allow_abbrev=False)
-    parser.add_argument("data", nargs="?", help="folder of images with masks or boxes, or a YAML file")
-    parser.add_argument("--recipe", action=RecipeAction, help="a recipe's name, or a YAML file; flags after it win")
-    parser.add_argument(
-        "--out", default="runs/run", help="new run folder; where it exists, the next free number is used"
-    )
+def job_parser(verb: str, description: str) -> Any:
+    """The parser of a verb that makes a run folder."""
+    parser = config_parser(f"fna {verb}", description, "runs/run", "new run folder; a number is added where it exists")
     parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, with its own configuration")
     if verb == "train":
         parser.add_argument("--arch", default="seed", help="seed, a JSON file, a run folder or a zoo name")
-    parser.add_class_arguments(Config, fail_untyped=False)
     return parser
-
-
-PROCESS_KEYS = ("device", "threads", "workers", "checkpoint_minutes")
-"""Keys that a resumed run may change; device and threads can change the last bits of results, the others nothing."""
 
 
 def job(verb: str, description: str) -> Callable[[list[str]], int]:
     """The main function of a verb that makes a run folder."""
 
     def main(words: list[str]) -> int:
-        parser = _job_parser(verb, description)
+        parser = job_parser(verb, description)
         args = parser.parse_args(words).as_dict()
         from fna.config import from_data
 
@@ -189,8 +143,10 @@ def val(words: list[str]) -> int:
 
 
 def predict(words: list[str]) -> int:
-    """Masks or boxes for images."""
-    parser = Parser(prog="fna predict", description="Write the mask or the boxes of each image, drawn and raw.")
+    """Masks, boxes or classes for images."""
+    parser = Parser(
+        prog="fna predict", description="Write the mask or the boxes of each image, drawn and raw, or its classes."
+    )
     parser.add_argument("run", help="run folder or safetensors file")
     parser.add_argument("images", nargs="+", help="image files or folders")
     parser.add_argument("--out", required=True, help="folder for the results")
@@ -238,6 +194,46 @@ def report(words: list[str]) -> int:
     return 0
 
 
+def figure(words: list[str]) -> int:
+    """A picture for a paper."""
+    kinds = {"architectures": figure_architectures, "predictions": figure_predictions}
+    parser = Parser(prog="fna figure", description="Figures for a paper; each kind has its own --help.")
+    parser.add_argument("kind", choices=tuple(kinds))
+    return kinds[parser.parse_args(words[:1]).kind](words[1:])
+
+
+def figure_architectures(words: list[str]) -> int:
+    """Architectures beside each other."""
+    parser = Parser(prog="fna figure architectures", description="Draw architectures side by side, layer by layer.")
+    parser.add_argument("archs", nargs="+", metavar="ARCH", help="zoo name, JSON file or run folder (seed and adapted)")
+    parser.add_argument("--out", required=True, help="FILE.svg or FILE.png; both without a suffix")
+    args = parser.parse_args(words)
+    from fna.report.columns import figure_architectures as draw
+
+    print("\n".join(map(str, draw(args.archs, args.out))))
+    return 0
+
+
+def figure_predictions(words: list[str]) -> int:
+    """Predictions of a seed and of an adapted network beside input and truth."""
+    parser = Parser(
+        prog="fna figure predictions",
+        description="Draw the validation images in which seed and adapted network differ most, whichever is better.",
+    )
+    parser.add_argument("run", metavar="RUN", help="run of fna adapt; with RUN2, the run of the first network")
+    parser.add_argument("other", nargs="?", metavar="RUN2", help="run of the second network, such as the adapted one")
+    parser.add_argument("--out", required=True, help="FILE.png, or a folder for the picture and the scores")
+    parser.add_argument("--images", type=int, default=4, help="rows; default 4")
+    parser.add_argument("--stage", default="train", help="of the second network: train, or train-BUDGET")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    args = parser.parse_args(words)
+    from fna.report.predictions import figure_predictions as draw
+
+    comparison = draw(args.run, args.other, args.out, args.images, args.stage, args.device)
+    print(f"{comparison.text()}\n{args.out}")
+    return 0
+
+
 def derive(words: list[str]) -> int:
     """Further architectures from a finished search."""
     parser = Parser(prog="fna derive", description="Derive architectures under other budgets from a run's search.")
@@ -265,6 +261,20 @@ def demo(words: list[str]) -> int:
     return 0
 
 
+STUDIES = ("effectiveness", "strategies", "search", "cost", "tables")
+"""The sub-verbs of `fna study`, each a module of `fna.study` with a `main`."""
+
+
+def study(words: list[str]) -> int:
+    """The paper's tables on the user's data."""
+    if not words or words[0] in ("-h", "--help"):
+        print(f"usage: fna study {{{','.join(STUDIES)}}} ...   (fna study NAME --help has its flags)")
+        return 0
+    if words[0] not in STUDIES:
+        raise unknown("study", words[0], STUDIES)
+    return int(import_module(f"fna.study.{words[0]}").main(words[1:]))
+
+
 VERBS = {
     "demo": Verb("the whole pipeline on built-in synthetic images, offline", demo),
     "check": Verb("layout, counts, class histogram, and what is wrong with the data", check),
@@ -279,9 +289,11 @@ VERBS = {
         job("train", "Fine-tune an architecture, the seed's own as the baseline."),
     ),
     "val": Verb("evaluate a run", val),
-    "predict": Verb("masks or boxes for images, drawn and raw", predict),
+    "predict": Verb("masks, boxes or classes for images", predict),
     "export": Verb("ONNX, safetensors or pt2, checked", export),
     "report": Verb("write a run's report, or a table over runs", report),
+    "study": Verb("the paper's ablations and comparisons on your data, and what they cost", study),
+    "figure": Verb("architectures, or predictions of seed and adapted network, side by side", figure),
     "count": Verb("parameters and MAdds of an architecture", count),
 }
 

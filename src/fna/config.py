@@ -70,7 +70,10 @@ class Section(BaseModel):
 class Augment(Section):
     """How training images are changed."""
 
-    resize: ImageSize | None = Field(None, description="resize images to HxW first; default: --imgsz where given")
+    resize: ImageSize | None = Field(
+        None,
+        description="resize images (classification: their random crops) to HxW first; default: --imgsz where given",
+    )
     scales: tuple[PositiveFloat, ...] = Field(
         (0.75, 1.0, 1.25), description="segmentation: one of these factors at random"
     )
@@ -85,12 +88,15 @@ class Augment(Section):
 
 
 Optimizer = Literal["sgd", "rmsprop", "adamw"]
+Start = Literal["remap", "random", "kaiming"]
+START_HELP = "start from the remapped seed, from the standard normal (paper 4.3), or from Kaiming's normal"
 Milestones = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], BeforeValidator(split_commas)]
 
 
 class Search(Section):
     """Architecture adaptation (paper 3.2)."""
 
+    init: Start = Field("remap", description=f"super network: {START_HELP}")
     method: Literal["alphas", "swaps"] = Field(
         "swaps",
         description="alphas: the paper's gradient of the mixture; swaps: paired loss change of single changes",
@@ -161,6 +167,7 @@ class Search(Section):
 class Adapt(Section):
     """Parameter adaptation (paper 3.2): remap the seed, refresh norm statistics, fine-tune."""
 
+    init: Start = Field("remap", description=START_HELP)
     steps: PositiveInt = 1000
     epochs: PositiveFloat | None = Field(None, description="passes over the training set, in place of steps")
     refresh_steps: NonNegativeInt = Field(50, description="batches to refresh batch-norm statistics before training")
@@ -223,28 +230,29 @@ DETECTION_DEFAULTS: dict[str, dict[str, Any]] = {
     "retinanet": {"score_threshold": 0.05, "nms_threshold": 0.5, "detections": 100},  # their detection library's
 }
 SSD_SIZE = (320, 320)
+CLASSIFIER_SIZE = (224, 224)
 RETINANET_SHORT_SIDE = 800
 """Paper A.1."""
-HEADS_OF_TASK = {"seg": ("deeplabv3", "deeplabv3plus"), "det": ("ssdlite", "retinanet")}
+HEADS_OF_TASK = {"seg": ("deeplabv3", "deeplabv3plus", "dpc"), "det": ("ssdlite", "retinanet"), "cls": ("classifier",)}
 """The heads of each task, its default first."""
 
 
 class Config(Section):
     """One run."""
 
-    task: Literal["auto", "seg", "det"] = Field("auto", description="auto: what the data are")
-    backbone: str = Field("mobilenet_v2", description="the seed's architecture where no weights say it (zoo name)")
-    weights: str = Field("none", description="FILE, DEFAULT (torchvision), torchvision:NAME, timm:NAME, or none")
+    task: Literal["auto", "seg", "det", "cls"] = Field("auto", description="auto: what the data are")
+    backbone: str = Field("mobilenet_v2", description="zoo name, where no weights say it; timm:NAME to train")
+    weights: str = Field("none", description="FILE, DEFAULT (the library's), torchvision:NAME, timm:NAME, or none")
     mean: Triple | None = Field(None, description="input mean of RGB in [0, 1]; default: the seed's")
     std: Triple | None = Field(None, description="input std; default: the seed's")
-    head: Literal["auto", "deeplabv3", "deeplabv3plus", "ssdlite", "retinanet"] = Field(
-        "auto", description="auto: deeplabv3 for segmentation, ssdlite for detection"
+    head: Literal["auto", "deeplabv3", "deeplabv3plus", "dpc", "ssdlite", "retinanet", "classifier"] = Field(
+        "auto", description="auto: deeplabv3 for segmentation, ssdlite for detection, classifier for classification"
     )
-    output_stride: Literal[0, 8, 16, 32] = Field(0, description="0: 16 for segmentation, 32 for detection")
+    output_stride: Literal[0, 8, 16, 32] = Field(0, description="0: 16 for segmentation, else 32")
     imgsz: ImageSize | None = Field(
         None,
         description="HxW at which images are read and costs counted; default: segmentation as they are (costs at the "
-        "commonest size), ssdlite 320, retinanet by detection.short_side",
+        "commonest size), ssdlite 320, retinanet by detection.short_side, classification 224",
     )
     budget: Budgets = Field(
         (),
@@ -292,6 +300,8 @@ def resolved(config: Config, task: str) -> Config:
         if stride != 32:
             raise UserError(f"output_stride is {stride}, but the head {head} needs 32")
         found |= _detector_sizes(head, config)
+    if task == "cls":
+        found["imgsz"] = config.imgsz or CLASSIFIER_SIZE
     return config.model_copy(update=found)
 
 

@@ -180,20 +180,20 @@ def _images(source: Path, given: Sequence[str | Path], info: NetworkInfo) -> tup
     """Images for the check at the network's own size, and what they are."""
     files, reason = list(map(Path, given)), "a file and not a run was given"
     if not files and source.is_dir():
-        files, reason = _validation_images(source)
+        files, reason = _validation_images(source, info.task)
     if files:
         return [prepare(read_image(file), info, info.imgsz) for file in files], [str(file) for file in files]
     noise = torch.randint(0, 256, (3, *info.imgsz), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     return [prepare(noise, info)], [f"noise: {reason}"]
 
 
-def _validation_images(run: Path) -> tuple[list[Path], str]:
+def _validation_images(run: Path, task: str) -> tuple[list[Path], str]:
     """Some validation images of the run's data, or why there are none."""
     description = run / "run.json"
     if not description.is_file():
         return [], f"{description} does not exist, so the run's data are unknown"
     try:
-        samples = open_data(json.loads(description.read_text(encoding="utf-8"))["data"], "seg").splits.get("val", ())
+        samples = open_data(json.loads(description.read_text(encoding="utf-8"))["data"], task).splits.get("val", ())
     except UserError as error:
         return [], f"the run's data cannot be opened ({error})"
     files = [sample.image for sample in samples]

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-from fna.arch.arch import HW, Tap
+from fna.arch.arch import HW, Arch, Tap
 from fna.arch.heads import describe
 from fna.errors import UserError
 from fna.nn.backbone import Backbone
 from fna.nn.network import Network, build
+from fna.nn.plain import PlainTaps
 from fna.weights.checkpoint import NetworkInfo, load_network
 
 
@@ -42,7 +43,8 @@ def load(run_or_file: str | Path, stage: str = "train") -> TrainedNetwork:
     """The trained network of a run's stage (`train`, `seed`, ...) or of a .safetensors file, in eval mode, on the CPU.
 
     forward: images (N, 3, H, W), float, RGB in [0, 1] minus `info.mean` over `info.std` -> logits (N, classes, H, W),
-    or for a detector the raw outputs of `fna.nn.detection`, of which `fna.tasks.detection.detector_of` makes boxes.
+    (N, classes) of a classifier, or for a detector the raw outputs of `fna.nn.detection`, of which
+    `fna.tasks.detection.detector_of` makes boxes.
     Raises UserError where there is no network, or none written by fna.
     """
     file = network_file(run_or_file, stage)
@@ -57,13 +59,16 @@ def load(run_or_file: str | Path, stage: str = "train") -> TrainedNetwork:
     return network.eval()
 
 
-def load_backbone(run_or_file: str | Path, stage: str = "train") -> Backbone:
+def load_backbone(run_or_file: str | Path, stage: str = "train") -> nn.Module:
     """The trained network's backbone alone, in eval mode, with every stage as a tap, for a head of your own.
 
     forward: images as for `load` -> a list with the output of each stage; `channels` and `strides` describe them.
     """
     network = load(run_or_file, stage)
     info = network.info
+    if isinstance(network.backbone, PlainTaps):
+        return network.backbone.features
+    assert isinstance(info.arch, Arch)  # else it would be of plain taps
     with torch.device("meta"):  # no initial weights, so no random numbers are drawn for them
         backbone = Backbone(info.arch, [Tap(s) for s in range(len(info.arch.stages))], info.output_stride)
     backbone.load_state_dict(network.backbone.state_dict(), assign=True)

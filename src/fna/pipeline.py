@@ -1,6 +1,6 @@
 """The verbs: each reads files, does one stage or all of them, and writes files into a run folder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,9 @@ from typing import Any
 from fna.adapt import adapt as fine_tune
 from fna.arch import zoo
 from fna.arch.arch import Arch
-from fna.arch.cost import Count, count_model
+from fna.arch.cost import Count
 from fna.arch.derive import proposals
+from fna.arch.plain import AnyArch
 from fna.arch.space import Space, joined
 from fna.config import Config, from_data, load_config, parse_madds, recipe_path, resolved
 from fna.data.layouts import open_data
@@ -17,6 +18,8 @@ from fna.errors import UserError
 from fna.evaluate import evaluate
 from fna.files import write_json, write_text
 from fna.load import load
+from fna.nn.cost import count_model
+from fna.nn.plain import is_plain
 from fna.report import write_report
 from fna.run import Run
 from fna.search import make_space, picks_of, score_sets
@@ -24,11 +27,14 @@ from fna.search import search as search_logits
 from fna.tasks import TASKS
 from fna.tasks.task import Task
 from fna.trials import compare
+from fna.weights.plain import AnySeed, PlainSeed, load_plain, searchable
 from fna.weights.seeds import IMAGENET_MEAN, IMAGENET_STD, Seed, load_file, load_named
 
 
-def load_seed(config: Config) -> Seed:
+def load_seed(config: Config) -> AnySeed:
     """The configured seed: a file, named weights of a library, or none (the architecture alone)."""
+    if is_plain(config.backbone):
+        return load_plain(config.backbone, config.weights, config.mean, config.std)
     if config.weights == "none":
         return Seed(zoo.lookup(config.backbone), {}, config.mean or IMAGENET_MEAN, config.std or IMAGENET_STD, "none")
     name = "torchvision" if config.weights == "DEFAULT" else config.weights
@@ -43,12 +49,17 @@ class Job:
     """A run folder with everything that its stages need."""
 
     run: Run
-    seed: Seed
+    seed: AnySeed
     task: Task
 
-    def count(self, arch: Arch) -> Count:
+    def count(self, arch: AnyArch) -> Count:
         """Cost of the whole model at the run's image size."""
         return count_model(arch, self.task.head(arch), self.task.imgsz, self.run.config.output_stride)
+
+    @property
+    def searched(self) -> Seed:
+        """The seed of a search; a UserError where it has none."""
+        return searchable(self.seed)
 
 
 def wanted_task(config: Config) -> str | None:
@@ -56,13 +67,21 @@ def wanted_task(config: Config) -> str | None:
     return None if config.task == "auto" else config.task
 
 
-def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: str | None = None) -> Job:
-    """Check seed, architecture and data, then make the run folder; nothing is written when one is wrong."""
+def prepare(data: str | Path, config: Config, arch: str | None = None) -> tuple[Config, AnySeed, Task]:
+    """The resolved configuration, the seed and the task for the data; nothing is written."""
     seed = load_seed(config)
     wanted_arch(arch, seed)
     opened = open_data(data, wanted_task(config))
     config = resolved(config, opened.task)
-    task = TASKS[config.task](config, opened, seed.mean, seed.std)
+    return config, seed, TASKS[config.task](config, opened, seed.mean, seed.std)
+
+
+def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: str | None = None) -> Job:
+    """Check seed, architecture and data, then make the run folder; nothing is written when one is wrong."""
+    config, seed, task = prepare(data, config, arch)
+    if verb != "train":
+        searchable(seed)
+    count_model(seed.arch, task.head(seed.arch), task.imgsz, config.output_stride)  # refuses what cannot be built
     run = Run.create(out, config)
     write_json(run.folder / "run.json", {"verb": verb, "data": str(Path(data).resolve()), "arch": arch})
     job = Job(run, seed, task)
@@ -76,10 +95,7 @@ def reopen(folder: str | Path, **changes: Any) -> tuple[str, Job, str | None]:
     what = run.read_json("run.json")
     if what is None:
         raise UserError(f"{folder} has no run.json, so what it was doing is unknown")
-    seed = load_seed(run.config)
-    opened = open_data(what["data"], wanted_task(run.config))
-    run.config = resolved(run.config, opened.task)
-    task = TASKS[run.config.task](run.config, opened, seed.mean, seed.std)
+    run.config, seed, task = prepare(what["data"], run.config)
     return what["verb"], Job(run, seed, task), what["arch"]
 
 
@@ -91,7 +107,7 @@ def describe(job: Job) -> None:
         run.note(f"  {line}")
     write_json(run.folder / "dataset.json", task.describe())
     if not job.seed.weights:
-        run.note("  note: no pretrained weights, so there is nothing to remap; give --weights FILE, or DEFAULT")
+        run.note("  note: no pretrained weights, so training starts from random ones; give --weights FILE, or DEFAULT")
     seed_cost = job.count(job.seed.arch)
     height, width = task.imgsz
     run.note(
@@ -104,10 +120,10 @@ def describe(job: Job) -> None:
 
 def run_search(job: Job) -> None:
     """Search, then derive an architecture for every budget."""
-    run, space = job.run, make_space(job.task, job.seed, job.run.config.search)
+    run, space = job.run, make_space(job.task, job.searched, job.run.config.search)
     run.note(f"search: {len(space.searched)} layers, 10^{space.size_log10:.1f} architectures")
     with run.ledger("search"):
-        result = search_logits(run, job.task, job.seed)
+        result = search_logits(run, job.task, job.searched)
     if result["repeatability"] is not None:
         run.note(f"  rank correlation between independent searches: {result['repeatability']:.2f}")
     run_derive(job, space, result, configured_budgets(job))
@@ -121,7 +137,7 @@ def configured_budgets(job: Job) -> Budgets:
     """The configured budgets, with labels where there are several; the seed's own cost where there is none."""
     texts = job.run.config.budget
     if not texts:
-        return [("", job.count(job.seed.arch).madds)]
+        return [("", job.count(job.searched.arch).madds)]
     return labelled(texts) if len(texts) > 1 else [("", limit) for _, limit in labelled(texts)]
 
 
@@ -163,10 +179,10 @@ def propose(job: Job, space: Space, result: dict[str, Any], budget: int | None) 
         )
     # Logits, not log probabilities: they differ by a constant per group, which moves no choice.
     fixed = smallest - sum(map(min, costs))
-    sets = score_sets(result, picks_of(choices, space.path_of(job.seed.arch)), how)
+    sets = score_sets(result, picks_of(choices, space.path_of(job.searched.arch)), how)
     found = proposals(sets, costs, None if budget is None else budget - fixed)
     archs = [space.pick(joined(choices, picks)) for picks in found]
-    return sorted(archs, key=job.seed.arch.__eq__)
+    return sorted(archs, key=job.searched.arch.__eq__)
 
 
 def run_trials(job: Job, archs: list[Arch], budget: int | None) -> Arch:
@@ -175,14 +191,14 @@ def run_trials(job: Job, archs: list[Arch], budget: int | None) -> Arch:
     Without trials the first one. A proposal has to beat the seed by `caution` standard errors of the difference.
     """
     run, how = job.run, job.run.config.search
-    rivals = [arch for arch in archs if arch != job.seed.arch][: how.trials]
+    rivals = [arch for arch in archs if arch != job.searched.arch][: how.trials]
     if how.method == "alphas" or not rivals:
         return archs[0]
     with run.ledger("search"):
-        trials = compare(run, job.task, job.seed, rivals, "search/trials")
+        trials = compare(run, job.task, job.searched, rivals, "search/trials")
     best = min(trials, key=lambda trial: trial.difference + how.caution * trial.error)
-    seed_fits = budget is None or job.count(job.seed.arch).madds <= budget
-    chosen = job.seed.arch if seed_fits and best.difference + how.caution * best.error >= 0 else best.arch
+    seed_fits = budget is None or job.count(job.searched.arch).madds <= budget
+    chosen = job.searched.arch if seed_fits and best.difference + how.caution * best.error >= 0 else best.arch
     rows = run.read_json("search/trials.json") or []
     for trial in trials:
         madds = job.count(trial.arch).madds
@@ -192,7 +208,7 @@ def run_trials(job: Job, archs: list[Arch], budget: int | None) -> Arch:
     return chosen
 
 
-def run_train(job: Job, arch: Arch, stage: str) -> None:
+def run_train(job: Job, arch: AnyArch, stage: str) -> None:
     """Fine-tune one architecture as a stage of the run."""
     cost = job.count(arch)
     job.run.note(f"{stage}: {cost.params / 1e6:.2f} M parameters, {cost.madds / 1e9:.4f} G MAdds")
@@ -227,9 +243,16 @@ def do_search(job: Job, arch: str | None) -> None:
     run_search(job)
 
 
-def wanted_arch(text: str | None, seed: Seed) -> Arch:
-    """The architecture to train: `seed` (or nothing), a file, a run folder or a zoo name."""
-    return seed.arch if text in (None, "seed") else zoo.find_arch(text)
+def wanted_arch(text: str | None, seed: AnySeed) -> AnyArch:
+    """The architecture to train: `seed` (or nothing), a file, a run folder or a zoo name.
+
+    A plain backbone is trained as it is; a UserError for any other architecture.
+    """
+    if text in (None, "seed"):
+        return seed.arch
+    if isinstance(seed, PlainSeed):
+        raise UserError(f"--arch {text}: {seed.arch.name} is trained as it is; leave out --arch")
+    return zoo.find_arch(text)
 
 
 def do_train(job: Job, arch: str | None) -> None:
@@ -250,10 +273,15 @@ def execute(verb: str, job: Job, arch: str | None = None) -> Path:
 
 def configure(recipe: str | None = None, **changes: Any) -> Config:
     """A configuration from a recipe (a name or a YAML file) with keys changed; sections are given as dicts."""
-    data = load_config(recipe_path(recipe)).model_dump() if recipe else {}
+    return changed(load_config(recipe_path(recipe)).model_dump() if recipe else {}, changes)
+
+
+def changed(data: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
+    """The configuration of `data` with keys changed; of a section only those that are given."""
+    merged = dict(data)
     for key, value in changes.items():
-        data[key] = data.get(key, {}) | value if isinstance(value, dict) else value
-    return from_data(data)
+        merged[key] = merged.get(key, {}) | value if isinstance(value, dict) else value
+    return from_data(merged)
 
 
 def adapt(data: str | Path, out: str | Path = "runs/run", recipe: str | None = None, **changes: Any) -> Path:
@@ -295,4 +323,4 @@ def derive_again(folder: str | Path, budget: str) -> None:
     if result is None:
         raise UserError(f"{folder} has no finished search (search/result.json)")
     budgets = labelled([text.strip() for text in budget.split(",")])
-    run_derive(job, make_space(job.task, job.seed, job.run.config.search), result, budgets)
+    run_derive(job, make_space(job.task, job.searched, job.run.config.search), result, budgets)

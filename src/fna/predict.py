@@ -1,8 +1,9 @@
-"""Masks or boxes, and pictures of them, for image files."""
+"""Masks or boxes, and pictures of them, or classes, for image files."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -14,13 +15,14 @@ from torchvision.transforms.v2 import functional as transforms
 from fna.arch.arch import HW
 from fna.config import Config, Evaluate, from_data, load_config
 from fna.data.box_dataset import BoxEntry, Resize, collate
+from fna.data.class_dataset import centre_view
 from fna.data.images import read_image
 from fna.data.pairs import IMAGE_SUFFIXES
-from fna.data.samples import IGNORE
 from fna.errors import UserError
 from fna.files import write_json
 from fna.load import TrainedNetwork, load, prepare
-from fna.tasks.box_drawing import draw_boxes
+from fna.tasks.box_drawing import box_colours, draw_boxes
+from fna.tasks.classification import TOP
 from fna.tasks.detection import DIVISOR, detect, detector_of
 from fna.tasks.detectors import Detector
 from fna.tasks.drawing import class_colours, mask_picture, overlay, save_picture
@@ -33,15 +35,17 @@ DRAWN_SCORE = 0.3
 
 ENDINGS = {"seg": "mask.png", "det": "boxes.json"}
 """What the raw result of each task is called, after the image's name."""
+CLASSES_FILE = "predictions.json"
+"""The raw result of classification, of all images."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """An image file and what was written for it: the raw result, and a picture of it."""
+    """An image file and what was written for it: the raw result, and a picture of it where the task has one."""
 
     image: Path
     result: Path
-    overlay: Path
+    overlay: Path | None
 
 
 def predict(
@@ -55,26 +59,41 @@ def predict(
 
     That is OUT/NAME_mask.png for segmentation (class indices, 8-bit palette), of the image's size, and
     OUT/NAME_boxes.json for detection (class, score, x1, y1, x2, y2 in pixels of the upright image, best first).
+    For classification it is OUT/predictions.json alone: the likeliest classes of every image, at most 5, best first.
     `images` are files and folders (searched with their subfolders, which are kept in NAME); a NAME that is taken gets
     -2, -3 and so on. A run folder says how images were resized and whether windows slide; for a .safetensors file
     masks are predicted whole at the image's own size.
     Raises UserError, before anything is written, naming all images that cannot be read.
     """
     network = load(run_or_file, stage)
-    if network.info.task not in ENDINGS:
-        raise UserError(
-            f"{run_or_file} is a network for the task {network.info.task!r}; fna predict knows {', '.join(ENDINGS)}."
-        )
+    task = network.info.task
+    if task not in (*ENDINGS, "cls"):
+        known = ", ".join((*ENDINGS, "cls"))
+        raise UserError(f"{run_or_file} is a network for the task {task!r}; fna predict knows {known}.")
     config = load_config(Path(run_or_file) / "config.yaml") if Path(run_or_file).is_dir() else from_data({})
     place = compute_device(device)
-    found = find_images(images, Path(out), ENDINGS[network.info.task])
+    found = find_images(images, Path(out), ENDINGS.get(task))
     _check_readable([prediction.image for prediction in found])
     network.to(place)
-    write = boxes_writer(network) if network.info.task == "det" else mask_writer(network, config)
     console = Console(stderr=True)
-    for prediction in track(found, "predict", console=console, transient=True, disable=not console.is_terminal):
+    shown = track(found, "predict", console=console, transient=True, disable=not console.is_terminal)
+    if task == "cls":
+        write_json(Path(out) / CLASSES_FILE, [classes_of(network, prediction.image) for prediction in shown])
+        return found
+    write = boxes_writer(network) if task == "det" else mask_writer(network, config)
+    for prediction in shown:
         write(read_image(prediction.image), prediction)
     return found
+
+
+@torch.inference_mode()
+def classes_of(network: TrainedNetwork, file: Path) -> dict[str, Any]:
+    """The image file's name, and its likeliest classes with their probabilities, at most 5, best first."""
+    device, info = next(network.parameters()).device, network.info
+    batch = prepare(centre_view(read_image(file), info.imgsz), info)[None].to(device)
+    best = network(batch)[0].softmax(0).topk(min(TOP, len(info.classes)))
+    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return {"image": str(file), "classes": [{"class": info.classes[c], "probability": round(p, 5)} for c, p in pairs]}
 
 
 Writer = Callable[[Tensor, Prediction], None]
@@ -88,6 +107,7 @@ def mask_writer(network: TrainedNetwork, config: Config) -> Writer:
     def write(image: Tensor, prediction: Prediction) -> None:
         mask = predict_mask(network, image, config.imgsz, config.evaluate)
         save_picture(mask_picture(mask, colours), prediction.result)
+        assert prediction.overlay is not None
         save_picture(overlay(image, mask, names, colours), prediction.overlay)
 
     return write
@@ -105,8 +125,7 @@ def predict_mask(network: TrainedNetwork, image: Tensor, imgsz: HW | None, how: 
 def boxes_writer(network: TrainedNetwork) -> Writer:
     """Writes the boxes of an image, uint8 (3, H, W), as JSON, and the image with the surer ones drawn."""
     names = network.info.classes
-    distinct = class_colours(min(len(names), IGNORE))
-    colours = [distinct[label % len(distinct)] for label in range(len(names))]
+    colours = box_colours(len(names))
     detector, resize = detector_of(network.info)
 
     def write(image: Tensor, prediction: Prediction) -> None:
@@ -121,6 +140,7 @@ def boxes_writer(network: TrainedNetwork) -> Writer:
         sure = found["scores"] >= DRAWN_SCORE
         boxes, labels, scores = (found[k][sure] for k in ("boxes", "labels", "scores"))
         drawn = draw_boxes(image, boxes, labels, scores, names, colours)
+        assert prediction.overlay is not None
         save_picture(drawn, prediction.overlay)
 
     return write
@@ -158,8 +178,10 @@ def compute_device(name: str) -> torch.device:
     return device
 
 
-def find_images(inputs: Sequence[str | Path], out: Path, ending: str = ENDINGS["seg"]) -> list[Prediction]:
+def find_images(inputs: Sequence[str | Path], out: Path, ending: str | None = ENDINGS["seg"]) -> list[Prediction]:
     """The images among files and folders, with an output name for each; two images never share one.
+
+    Without an `ending` all have one result, OUT/predictions.json.
 
     Raises UserError for missing files, folders without images, and an `out` that would mix results with images.
     """
@@ -172,13 +194,16 @@ def find_images(inputs: Sequence[str | Path], out: Path, ending: str = ENDINGS["
                 number += 1
                 unique = f"{name}-{number}"
             taken.add(unique.casefold())
-            found.append(Prediction(file, out / f"{unique}_{ending}", out / f"{unique}_overlay.png"))
+            if ending is None:
+                found.append(Prediction(file, out / CLASSES_FILE, None))
+            else:
+                found.append(Prediction(file, out / f"{unique}_{ending}", out / f"{unique}_overlay.png"))
     if not found:
         raise UserError("no images were given; give files or folders.")
     sources = {prediction.image.resolve() for prediction in found}
     for prediction in found:
         for target in (prediction.result, prediction.overlay):
-            if target.resolve() in sources:
+            if target is not None and target.resolve() in sources:
                 raise UserError(f"{target} is one of the images and would be overwritten. Give another output folder.")
     return found
 

@@ -31,6 +31,7 @@ from fna.run import MetricsLog, Run
 from fna.schedules import cosine, set_lr, stepped
 from fna.swaps import score_swaps
 from fna.tasks.task import Batch, Task
+from fna.weights.initial import initial
 from fna.weights.remap import remap, remap_last, sort_channels
 from fna.weights.seeds import Seed
 
@@ -198,18 +199,21 @@ def optimizers(network: Network, supernet: SuperNet, how: Search) -> tuple[Optim
 
 
 def super_network(config: Config, task: Task, seed: Seed, space: Space, replica: int) -> Network:
-    """The super network with remapped weights and its alphas at the start."""
+    """The super network with remapped weights (or as `search.init` says) and its alphas at the start."""
     how, random_seed = config.search, config.seed + 1000 * replica
     head = task.head(seed.arch)
     network = build_supernet(space, head, config.output_stride, random_seed, how.norm == "plain", how.share)
     supernet = network.backbone
     assert isinstance(supernet, SuperNet)
-    if seed.weights:
+    if how.init != "remap":
+        supernet.load_state_dict(initial(supernet.state_dict(), how.init, random_seed))
+    elif seed.weights:
         strategies = config.remap.model_dump()
         seed_weights = sort_channels(seed.arch, seed.weights, config.remap.width) if how.share else seed.weights
         weights, _ = remap(seed.arch, seed_weights, supernet.weight_space, supernet.state_dict(), **strategies)
         supernet.load_state_dict(weights)
-        network.head.load_state_dict(remap_last(seed.weights, network.head.state_dict())[0])
+        given = {**seed.weights, **seed.classifier}
+        network.head.load_state_dict(remap_last(given, network.head.state_dict())[0])
     generator = torch.Generator().manual_seed(random_seed)
     with torch.no_grad():
         for alpha, choice in zip(supernet.alphas, space.path_of(seed.arch), strict=True):

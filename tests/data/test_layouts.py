@@ -417,7 +417,7 @@ def test_every_data_set_knows_its_task() -> None:
 
 @pytest.mark.parametrize("task", ["segmentation", "boxes", ""])
 def test_an_unknown_task_is_refused(tree: Path, task: str) -> None:
-    with pytest.raises(UserError, match=r"unknown task .* Allowed: det, seg"):
+    with pytest.raises(UserError, match=r"unknown task .* Allowed: cls, det, seg"):
         open_data(tree, task)
 
 

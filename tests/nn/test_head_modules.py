@@ -17,7 +17,7 @@ def network(head_name: str, output_stride: int) -> Network:
     return Network(Backbone(arch, head.taps, output_stride), build_head(head))
 
 
-@pytest.mark.parametrize("head_name", ["deeplabv3", "deeplabv3plus"])
+@pytest.mark.parametrize("head_name", ["deeplabv3", "deeplabv3plus", "dpc"])
 @pytest.mark.parametrize("output_stride", [8, 16])
 def test_logits_have_the_size_of_the_image_odd_sizes_too(head_name: str, output_stride: int) -> None:
     with torch.device("meta"):
@@ -30,7 +30,7 @@ def test_the_classifier_gives_one_logit_per_class() -> None:
     assert network("classifier", 32).eval()(torch.randn(3, 3, 40, 33)).shape == (3, 5)
 
 
-@pytest.mark.parametrize("head_name", ["classifier", "deeplabv3", "deeplabv3plus"])
+@pytest.mark.parametrize("head_name", ["classifier", "deeplabv3", "deeplabv3plus", "dpc"])
 def test_a_batch_of_one_image_trains_every_parameter(head_name: str) -> None:
     net = network(head_name, 16).train()
     net(torch.randn(1, 3, 65, 65)).square().mean().backward()

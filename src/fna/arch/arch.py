@@ -3,19 +3,17 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fna.arch.layers import Conv, MBConv, Op, Skip, parse_op
-from fna.errors import UserError, unknown
+from fna.arch.parsing import json_object, parse_json, positive, read_arch_file
+from fna.errors import UserError
 
 HW = tuple[int, int]
-
-
-def _positive(where: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UserError(f"{where} must be a positive whole number, got {value!r}")
-    return value
+STEM_STRIDE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +25,8 @@ class Stage:
     layers: tuple[MBConv, ...]
 
     def __post_init__(self) -> None:
-        _positive("stage channels", self.channels)
-        if _positive("stage stride", self.stride) > 2:
+        positive("stage channels", self.channels)
+        if positive("stage stride", self.stride) > 2:
             raise UserError(f"stage stride must be 1 or 2, got {self.stride!r}")
         if not self.layers:
             raise UserError("a stage needs at least one layer, got none")
@@ -48,8 +46,8 @@ class Arch:
     last: int = 1280
 
     def __post_init__(self) -> None:
-        _positive("stem", self.stem)
-        _positive("last", self.last)
+        positive("stem", self.stem)
+        positive("last", self.last)
         if not self.stages:
             raise UserError("an architecture needs at least one stage, got none")
 
@@ -73,12 +71,7 @@ class Arch:
     @staticmethod
     def from_json(text: str, source: str = "architecture") -> "Arch":
         """Read what `to_json` wrote, strictly: unknown keys and ops, bad strides and wrong types are a UserError."""
-        try:
-            data = json.loads(text, object_pairs_hook=_once)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{source}: not JSON ({error})") from error
-        except UserError as error:
-            raise UserError(f"{source}: {error}") from error
+        data = parse_json(text, source)
         try:
             return _arch_from_data(data)
         except UserError as error:
@@ -87,37 +80,36 @@ class Arch:
     @staticmethod
     def load(path: str | Path) -> "Arch":
         """The architecture in a JSON file."""
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"cannot read the architecture {path}: {error}") from error
-        return Arch.from_json(text, source=str(path))
+        return Arch.from_json(read_arch_file(path), source=str(path))
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Output channels of the stages."""
+        return tuple(stage.channels for stage in self.stages)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Input pixels per output pixel of the stages, before any dilation."""
+        return tuple(accumulate((stage.stride for stage in self.stages), mul, initial=STEM_STRIDE))[1:]
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object in which no key is written twice (plain `json` would keep the last one silently)."""
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise UserError(f"key {twice!r} is written twice in one object; keep one of them")
-    return data
+class Outputs(Protocol):
+    """What heads need to know of a backbone: the outputs that they can read, shallow first.
 
+    `channels` and `strides` (input pixels per output pixel, before any dilation) have one entry an output; `last` is
+    the width of the 1x1 convolution that SSDLite and the classifier put on the deepest one.
+    """
 
-def _object(where: str, data: Any, allowed: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise UserError(f"{where} must be an object with {', '.join(allowed)}, got {type(data).__name__}")
-    for key in data:
-        if key not in allowed:
-            raise unknown(f"key in {where}", key, allowed)
-    for key in allowed:
-        if key not in data:
-            raise UserError(f"{where} has no {key!r}; it needs {', '.join(allowed)}")
-    return data
+    @property
+    def channels(self) -> tuple[int, ...]: ...
+    @property
+    def strides(self) -> tuple[int, ...]: ...
+    @property
+    def last(self) -> int: ...
 
 
 def _arch_from_data(data: Any) -> Arch:
-    top = _object("the architecture", data, ("format", "stem", "stages", "last"))
+    top = json_object("the architecture", data, ("format", "stem", "stages", "last"))
     if top["format"] != "fna-arch-1":
         raise UserError(f"format is {top['format']!r}, this version reads 'fna-arch-1'")
     if not isinstance(top["stages"], list):
@@ -126,7 +118,7 @@ def _arch_from_data(data: Any) -> Arch:
 
 
 def _stage_from_data(where: str, data: Any) -> Stage:
-    stage = _object(where, data, ("channels", "stride", "layers"))
+    stage = json_object(where, data, ("channels", "stride", "layers"))
     if not isinstance(stage["layers"], list):
         raise UserError(f"{where}: layers must be a list of ops, got {type(stage['layers']).__name__}")
     try:
@@ -173,7 +165,7 @@ def shrink(hw: HW, stride: int) -> HW:
 
 def stem_conv(channels: int) -> Conv:
     """The first convolution of every network of this family."""
-    return Conv("", 3, channels, 3, stride=2)
+    return Conv("", 3, channels, 3, stride=STEM_STRIDE)
 
 
 def last_conv(cin: int, channels: int) -> Conv:
@@ -191,7 +183,7 @@ def places(
     """
     if output_stride not in (8, 16, 32):
         raise UserError(f"output stride must be 8, 16 or 32, got {output_stride!r}")
-    cin, hw, reached, dilation = stem, shrink(imgsz, 2), 2, 1
+    cin, hw, reached, dilation = stem, shrink(imgsz, STEM_STRIDE), STEM_STRIDE, 1
     for s, (channels, stage_stride, depth) in enumerate(stages):
         stride = stage_stride
         if reached * stride > output_stride:
@@ -218,25 +210,30 @@ class Tap:
     expanded: bool = False
 
 
-def tap_channels(arch: Arch, tap: Tap) -> int:
+def tap_channels(arch: Outputs, tap: Tap) -> int:
     """Channels of the tapped tensor."""
     if not tap.expanded:
-        return arch.stages[tap.stage].channels
+        return arch.channels[tap.stage]
+    assert isinstance(arch, Arch)  # other backbones have no expanded tensors
     cin = arch.stages[tap.stage - 1].channels if tap.stage else arch.stem
     return cin * arch.stages[tap.stage].layers[0].expansion
 
 
-def tap_stride(arch: Arch, tap: Tap, output_stride: int = 32) -> int:
+def tap_stride(arch: Outputs, tap: Tap, output_stride: int = 32) -> int:
     """Input pixels per pixel of the tapped tensor; an expanded tensor comes before its layer's own stride."""
-    stride = 2
-    for stage in arch.stages[: tap.stage + (not tap.expanded)]:
-        stride *= stage.stride
-    return min(stride, output_stride)
+    before = (STEM_STRIDE, *arch.strides)
+    return min(before[tap.stage + (not tap.expanded)], output_stride)
 
 
-def stages_at_stride(arch: Arch, stride: int) -> list[int]:
+def deepest(arch: Outputs) -> Tap:
+    """The last output of a backbone."""
+    return Tap(len(arch.strides) - 1)
+
+
+def stages_at_stride(arch: Outputs, stride: int) -> list[int]:
     """The stages whose output has this stride (before any dilation); a UserError where there is none."""
-    found = [s for s in range(len(arch.stages)) if tap_stride(arch, Tap(s), 10**9) == stride]
+    found = [s for s, reached in enumerate(arch.strides) if reached == stride]
     if not found:
-        raise UserError(f"the architecture has no stage at stride {stride}")
+        there = ", ".join(map(str, sorted(set(arch.strides))))
+        raise UserError(f"the architecture has no stage at stride {stride}, only at {there}")
     return found

@@ -8,7 +8,7 @@ convention under which the paper's tables come out). Parameters are all learned 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from fna.arch.arch import HW, Arch, Place, placed, shrink, stem_conv
+from fna.arch.arch import HW, Arch, Outputs, Place, placed, shrink, stem_conv
 from fna.arch.heads import Head, grid
 from fna.arch.layers import Conv, Op
 from fna.arch.space import Space, searched_places
@@ -71,7 +71,7 @@ def count_backbone(arch: Arch, imgsz: HW, output_stride: int = 32) -> Count:
     return count_conv(stem_conv(arch.stem), shrink(imgsz, 2)) + total(layers)
 
 
-def count_head(head: Head, arch: Arch, imgsz: HW, output_stride: int = 32) -> Count:
+def count_head(head: Head, arch: Outputs, imgsz: HW, output_stride: int = 32) -> Count:
     """A head on `arch` at `imgsz` (height, width); a convolution that several levels share has its parameters once."""
     counts = []
     for part in head.convs:

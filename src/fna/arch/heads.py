@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fna.arch.arch import HW, Arch, Tap, last_conv, shrink, stages_at_stride, tap_channels, tap_stride
+from fna.arch.arch import HW, Arch, Outputs, Tap, deepest, last_conv, shrink, stages_at_stride, tap_channels, tap_stride
 from fna.arch.layers import Conv
 from fna.errors import UserError, unknown
 
@@ -51,7 +51,7 @@ class Head:
         return next(part.conv for part in self.convs if part.conv.name == name)
 
 
-def grid(at: At, taps: tuple[Tap, ...], arch: Arch, imgsz: HW, output_stride: int = 32) -> HW:
+def grid(at: At, taps: tuple[Tap, ...], arch: Outputs, imgsz: HW, output_stride: int = 32) -> HW:
     """Height and width of a head's tensor for images of `imgsz`; every halving rounds up."""
     if at.pooled:
         return (1, 1)
@@ -61,19 +61,21 @@ def grid(at: At, taps: tuple[Tap, ...], arch: Arch, imgsz: HW, output_stride: in
     return hw
 
 
-def _last(arch: Arch, cin: int, at: At) -> HeadConv:
+def _last(arch: Outputs, cin: int, at: At) -> HeadConv:
     """The seed's last 1x1 convolution as a part of a head; named so, it starts from the seed's weights."""
     conv = last_conv(cin, arch.last)
     return HeadConv(Conv("last", conv.cin, conv.cout, conv.kernel, activation=conv.activation), (at,))
 
 
-def _relu(name: str, cin: int, cout: int, kernel: int = 1, groups: int = 1, dilation: int = 1) -> Conv:
+def _relu(
+    name: str, cin: int, cout: int, kernel: int = 1, groups: int = 1, dilation: int | tuple[int, int] = 1
+) -> Conv:
     return Conv(name, cin, cout, kernel, groups=groups, dilation=dilation, activation="relu")
 
 
-def classifier(arch: Arch, classes: int, output_stride: int = 32) -> Head:
+def classifier(arch: Outputs, classes: int, output_stride: int = 32) -> Head:
     """Last 1x1 convolution, average pooling, linear layer (MobileNetV2, table 2)."""
-    deep = Tap(len(arch.stages) - 1)
+    deep = deepest(arch)
     linear = Conv("linear", arch.last, classes, 1, norm=False, bias=True, activation=None)
     last = _last(arch, tap_channels(arch, deep), DEEP)
     return Head("classifier", (deep,), (last, HeadConv(linear, (VECTOR,), linear=True)))
@@ -95,32 +97,63 @@ def _aspp(cin: int, output_stride: int, separable: bool) -> list[HeadConv]:
     return convs
 
 
-def deeplabv3(arch: Arch, classes: int, output_stride: int = 16) -> Head:
+def _score(classes: int) -> Conv:
+    return Conv("score", ASPP_CHANNELS, classes, 1, norm=False, bias=True, activation=None)
+
+
+def deeplabv3(arch: Outputs, classes: int, output_stride: int = 16) -> Head:
     """Separable ASPP of 256 channels at rates 6, 12, 18 (times 16 / output stride), then a biased 1x1.
 
     The form whose counts reproduce the DeepLabv3 rows of paper Table 1.
     """
-    deep = Tap(len(arch.stages) - 1)
-    score = Conv("score", ASPP_CHANNELS, classes, 1, norm=False, bias=True, activation=None)
+    deep = deepest(arch)
     aspp = _aspp(tap_channels(arch, deep), output_stride, separable=True)
-    return Head("deeplabv3", (deep,), (*aspp, HeadConv(score, (DEEP,))))
+    return Head("deeplabv3", (deep,), (*aspp, HeadConv(_score(classes), (DEEP,))))
 
 
-def deeplabv3plus(arch: Arch, classes: int, output_stride: int = 16) -> Head:
+def deeplabv3plus(arch: Outputs, classes: int, output_stride: int = 16) -> Head:
     """Full ASPP, the stride-4 stage reduced to 48 channels, two full 3x3 of 256, a biased 1x1 at stride 4.
 
     The form whose counts reproduce the DeepLabv3+ rows of paper Table 1, but for the bias of one decoder convolution.
     """
-    low, deep = Tap(stages_at_stride(arch, 4)[-1]), Tap(len(arch.stages) - 1)
+    low, deep = Tap(stages_at_stride(arch, 4)[-1]), deepest(arch)
     width = ASPP_CHANNELS
     decoder = (
         _relu("low", tap_channels(arch, low), LOW_LEVEL_CHANNELS),
         _relu("decoder.0", width + LOW_LEVEL_CHANNELS, width, 3),
         _relu("decoder.1", width, width, 3),
-        Conv("score", width, classes, 1, norm=False, bias=True, activation=None),
+        _score(classes),
     )
     aspp = _aspp(tap_channels(arch, deep), output_stride, separable=False)
     return Head("deeplabv3plus", (low, deep), (*aspp, *(HeadConv(conv, (LOW,)) for conv in decoder)))
+
+
+DPC_BRANCHES: tuple[tuple[int | None, tuple[int, int]], ...] = (
+    (None, (1, 6)),
+    (0, (18, 15)),
+    (1, (6, 3)),
+    (0, (1, 1)),
+    (0, (6, 21)),
+)
+"""What each branch reads (an earlier branch, None: the backbone) and its vertical and horizontal rate at output stride
+16: the best dense prediction cell (arXiv 1809.04184, as its authors released it for Cityscapes)."""
+
+
+def dpc(arch: Outputs, classes: int, output_stride: int = 16) -> Head:
+    """Dense prediction cell: five separable 3x3 of 256 channels, joined and projected, then a biased 1x1.
+
+    Rates are those of `DPC_BRANCHES` times 16 / output stride, at least 1; the DPC row of paper Table 1.
+    """
+    deep = deepest(arch)
+    convs = []
+    for i, (source, rates) in enumerate(DPC_BRANCHES):
+        cin = tap_channels(arch, deep) if source is None else ASPP_CHANNELS
+        vertical, horizontal = (max(1, rate * 16 // output_stride) for rate in rates)
+        convs.append(_relu(f"cell.{i}.depthwise", cin, cin, 3, cin, (vertical, horizontal)))
+        convs.append(_relu(f"cell.{i}.pointwise", cin, ASPP_CHANNELS))
+    convs.append(_relu("project", len(DPC_BRANCHES) * ASPP_CHANNELS, ASPP_CHANNELS))
+    convs.append(_score(classes))
+    return Head("dpc", (deep,), tuple(HeadConv(conv, (DEEP,)) for conv in convs))
 
 
 FPN_CHANNELS = 256
@@ -129,7 +162,7 @@ RETINANET_ANCHORS = 9
 """RetinaNet, arXiv 1708.02002, section 4: 256 channels, four 3x3 before each output, 3 scales x 3 ratios."""
 
 
-def retinanet(arch: Arch, classes: int, output_stride: int = 32) -> Head:
+def retinanet(arch: Outputs, classes: int, output_stride: int = 32) -> Head:
     """Feature pyramid over strides 8, 16, 32, P6 from C5, P7 from P6, and two towers that all levels share.
 
     Every convolution is biased and none has a norm, as in torchvision and in the paper's counts (Table 3).
@@ -160,14 +193,17 @@ SSD_ANCHORS = (4, 6, 6, 6, 4, 4)
 """Boxes per cell: two squares, and two for every aspect ratio (SSD, arXiv 1512.02325, section 2.2)."""
 
 
-def ssdlite(arch: Arch, classes: int, output_stride: int = 32) -> Head:
+def ssdlite(arch: Outputs, classes: int, output_stride: int = 32) -> Head:
     """Separable predictions on six maps (MobileNetV2, arXiv 1801.04381, section 6.2, in the authors' form).
 
     The first map is the expanded tensor of the first layer at stride 32 (the 160 stage), itself at stride 16; the
-    second the last 1x1 convolution; four extra layers follow. Predictions are a depthwise 3x3 and a 1x1, both with
-    norm. The background is one class more.
+    second the last 1x1 convolution; four extra layers follow. A plain backbone has no expanded tensors: there the first
+    map is its output at stride 16. Predictions are a depthwise 3x3 and a 1x1, both with norm. The background is one
+    class more.
     """
-    taps = (Tap(stages_at_stride(arch, 32)[0], expanded=True), Tap(len(arch.stages) - 1))
+    deep = stages_at_stride(arch, 32)
+    first = Tap(deep[0], expanded=True) if isinstance(arch, Arch) else Tap(stages_at_stride(arch, 16)[-1])
+    taps = (first, Tap(deep[-1]))
     levels = (At(0), *(At(-1, halvings) for halvings in range(len(SSD_EXTRAS) + 1)))
     convs = [_last(arch, tap_channels(arch, taps[-1]), levels[1])]
     channels = [tap_channels(arch, taps[0]), arch.last]
@@ -192,15 +228,17 @@ HEADS = {
     "classifier": classifier,
     "deeplabv3": deeplabv3,
     "deeplabv3plus": deeplabv3plus,
+    "dpc": dpc,
     "retinanet": retinanet,
     "ssdlite": ssdlite,
 }
-DEFAULT_OUTPUT_STRIDE = {"classifier": 32, "deeplabv3": 16, "deeplabv3plus": 16, "retinanet": 32, "ssdlite": 32}
+SEGMENTERS = frozenset({"deeplabv3", "deeplabv3plus", "dpc"})
+DEFAULT_OUTPUT_STRIDE = {name: 16 if name in SEGMENTERS else 32 for name in HEADS}
 DETECTORS = frozenset({"retinanet", "ssdlite"})
 """Heads that need a map at stride 32, so a backbone without dilation."""
 
 
-def describe(name: str, arch: Arch, classes: int, output_stride: int) -> Head:
+def describe(name: str, arch: Outputs, classes: int, output_stride: int) -> Head:
     """The head `name` as data for `arch`; a UserError for an unknown name or an output stride that it cannot have."""
     if name not in HEADS:
         raise unknown("head", name, HEADS)

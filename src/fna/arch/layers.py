@@ -14,8 +14,8 @@ from fna.errors import UserError
 class Conv:
     """One convolution, with or without batch norm and activation.
 
-    `name` is its place inside the layer and in the state dict ("" where the layer is this one convolution). Padding is
-    "same" for stride 1: dilation * (kernel - 1) / 2, so the output is ceil(input / stride) for odd kernels.
+    `name` is its place inside the layer and in the state dict ("" where the layer is this one convolution). `dilation`
+    is that of both axes, or (vertical, horizontal).
     """
 
     name: str
@@ -24,7 +24,7 @@ class Conv:
     kernel: int
     stride: int = 1
     groups: int = 1
-    dilation: int = 1
+    dilation: int | tuple[int, int] = 1
     norm: bool = True
     bias: bool = False
     activation: str | None = "relu6"
@@ -33,6 +33,12 @@ class Conv:
     def weight_shape(self) -> tuple[int, int, int, int]:
         """(out, in / groups, k, k), as in torch."""
         return (self.cout, self.cin // self.groups, self.kernel, self.kernel)
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Rows and columns of zeros on each side: "same", so the output is ceil(input / stride) for odd kernels."""
+        vertical, horizontal = (self.dilation,) * 2 if isinstance(self.dilation, int) else self.dilation
+        return (vertical * (self.kernel // 2), horizontal * (self.kernel // 2))
 
 
 @dataclass(frozen=True, slots=True)

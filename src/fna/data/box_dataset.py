@@ -1,7 +1,6 @@
 """Samples for detection as tensors; a training sample is a pure function of (seed, position)."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
@@ -14,7 +13,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from fna.data.images import read_image
 from fna.data.samples import BoxSample
-from fna.data.stream import GIBIBYTE, ImageDataset, channels_last, size_text
+from fna.data.stream import GIBIBYTE, ImageDataset, channels_last, size_text, torch_seed
 from fna.errors import UserError
 
 SMALLEST_BOX = 1.0
@@ -122,7 +121,7 @@ class DetectionDataset(ImageDataset[BoxEntry, BoxSample, tuple[Tensor, Tensor]])
         flip = bool(generator.random() < 0.5) and self.augment.flip
         if not self.augment.ssd:
             return self._finished(image, boxes, labels, frame, frame, flip, index)
-        with _torch_seed(int(generator.integers(2**63))):
+        with torch_seed(int(generator.integers(2**63))):
             distortion = self._distort.make_params([image])
             view, kept = self._view(boxes, frame)
         return self._finished(image, boxes[kept], labels[kept], frame, view, flip, index, distortion)
@@ -303,14 +302,3 @@ def _resized(image: Tensor, size: _Rectangle) -> Tensor:
     if tuple(image.shape[1:]) == (size.height, size.width):
         return image
     return transforms.resize(image, [size.height, size.width], InterpolationMode.BILINEAR, antialias=True)
-
-
-@contextmanager
-def _torch_seed(seed: int) -> Iterator[None]:
-    """torch's global generator for the processor starts anew from `seed`, and afterwards is where it was.
-
-    `torch.manual_seed` would start the generators of all devices anew, which nobody would set back.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield

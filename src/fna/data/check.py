@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import overload
 
 from fna.data.box_check import BoxCheckReport, check_boxes
+from fna.data.class_check import ClassCheckReport, check_classes
 from fna.data.examine import Examined, Size, examine
 from fna.data.image_check import (
     Report,
@@ -16,7 +17,7 @@ from fna.data.image_check import (
     size_differs,
     unreadable,
 )
-from fna.data.samples import IGNORE, Data, DetectionData, Problem, SegmentationData
+from fna.data.samples import IGNORE, ClassificationData, Data, DetectionData, Problem, SegmentationData
 
 RARE = 0.001  # of the labelled training pixels
 LISTED_VALUES = 20
@@ -60,15 +61,19 @@ def check(data: SegmentationData) -> CheckReport: ...
 @overload
 def check(data: DetectionData) -> BoxCheckReport: ...
 @overload
-def check(data: Data) -> CheckReport | BoxCheckReport: ...
-def check(data: Data) -> CheckReport | BoxCheckReport:
+def check(data: ClassificationData) -> ClassCheckReport: ...
+@overload
+def check(data: Data) -> CheckReport | BoxCheckReport | ClassCheckReport: ...
+def check(data: Data) -> CheckReport | BoxCheckReport | ClassCheckReport:
     """Read every file of the data set once and say what is wrong with it.
 
     Errors for masks: missing partners, files that cannot be read or are refused, image and mask of different size, mask
     values that are neither class nor ignored, empty splits, the same image in two splits, a split without a labelled
     pixel. Warnings: classes that are absent or very rare, the same name in two splits, EXIF rotations.
-    Those for boxes are told by `fna.data.box_check.check_boxes`.
+    Those for boxes are told by `fna.data.box_check.check_boxes`, for classes by `fna.data.class_check.check_classes`.
     """
+    if isinstance(data, ClassificationData):
+        return check_classes(data)
     return check_boxes(data) if isinstance(data, DetectionData) else _check_masks(data)
 
 

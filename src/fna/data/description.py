@@ -114,12 +114,12 @@ def require_mask_classes(described: Description) -> None:
         )
 
 
-def refuse_mask_keys(described: Description) -> None:
-    """Raises UserError when the description of a data set with boxes speaks of masks."""
+def refuse_mask_keys(described: Description, what: str = "boxes") -> None:
+    """Raises UserError when the description of a data set with boxes (or `what` in their place) speaks of masks."""
     if described.mask_keys:
         raise UserError(
             f"{described.names_file or described.root}: {', '.join(described.mask_keys)} is about masks, and this is "
-            f"read as boxes. Remove it, or choose the other task: seg."
+            f"read as {what}. Remove it, or choose the other task: seg."
         )
 
 

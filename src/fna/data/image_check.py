@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from fna.data.examine import ExaminedImage, Size, same_content
-from fna.data.samples import BoxSample, Problem, Sample
+from fna.data.samples import AnySample, Problem
 
 Counts = TypeVar("Counts")
 
@@ -44,7 +44,7 @@ def count_sizes(examined: Sequence[ExaminedImage]) -> Counter[Size]:
     return Counter(dict(sizes.most_common()))
 
 
-def empty_splits(splits: Mapping[str, Sequence[Sample] | Sequence[BoxSample]]) -> list[Problem]:
+def empty_splits(splits: Mapping[str, Sequence[AnySample]]) -> list[Problem]:
     """A problem for train and for val where they have no sample."""
     return [Problem("error", f"{split}: the split is empty") for split in ("train", "val") if not splits.get(split)]
 
@@ -72,7 +72,7 @@ def size_differs(examined: ExaminedImage, size: Size | None, what: str, remedy: 
     return f"{examined.image}: image {height}x{width}, {what} {other_height}x{other_width}{hint}"
 
 
-def overlaps(splits: Mapping[str, Sequence[Sample] | Sequence[BoxSample]]) -> list[Problem]:
+def overlaps(splits: Mapping[str, Sequence[AnySample]]) -> list[Problem]:
     """Images of equal content in two splits, and of equal name where the content differs."""
     problems = []
     present = {split: [sample for sample in samples if sample.image.is_file()] for split, samples in splits.items()}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from fna.data.samples import BoxSample, Problem, Sample
+from fna.data.samples import BoxSample, ClassSample, Problem, Sample
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff"})  # lossless: a JPEG changes class numbers
@@ -13,7 +13,7 @@ MASK_ENDINGS = ("_mask", "_label", "_gt")
 ODD_IMAGES = "{split}: not an image by its suffix, not used"
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 VAL_FRACTION = 0.2
-Kind = TypeVar("Kind", Sample, BoxSample)
+Kind = TypeVar("Kind", Sample, BoxSample, ClassSample)
 
 
 @dataclass(frozen=True)

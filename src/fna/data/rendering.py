@@ -10,6 +10,7 @@ from fna.data.samples import Problem
 if TYPE_CHECKING:
     from fna.data.box_check import BoxCheckReport
     from fna.data.check import CheckReport
+    from fna.data.class_check import ClassCheckReport
     from fna.data.examine import Size
     from fna.data.image_check import Report
 
@@ -18,8 +19,7 @@ LISTED_FILES = 10
 
 def render_masks(report: "CheckReport") -> str:
     """Layout, counts, the share of each class in each split, then the problems, errors first."""
-    images = [f"{split:<6}{count.images:>7,} images  {_sizes(count.sizes)}" for split, count in report.splits.items()]
-    return _frame(report, [*images, "", *_pixel_table(report)], "file")
+    return _frame(report, [*_image_lines(report), "", *_pixel_table(report)], "file")
 
 
 def render_boxes(report: "BoxCheckReport") -> str:
@@ -32,6 +32,15 @@ def render_boxes(report: "BoxCheckReport") -> str:
             f"{'':<6}{sum(count.boxes):>7,} boxes{crowd}; {_number(count.empty_images, 'image')} without boxes"
         )
     return _frame(report, [*lines, "", *_box_table(report), "", *_size_table(report)], "place")
+
+
+def render_classes(report: "ClassCheckReport") -> str:
+    """Layout, counts, images of each class in each split, then the problems, errors first."""
+    return _frame(report, [*_image_lines(report), "", *_class_table(report)], "file")
+
+
+def _image_lines(report: "CheckReport | ClassCheckReport") -> list[str]:
+    return [f"{split:<6}{count.images:>7,} images  {_sizes(count.sizes)}" for split, count in report.splits.items()]
 
 
 def _frame(report: "Report[Any]", counts: Iterable[str], listed: str) -> str:
@@ -79,6 +88,14 @@ def _box_table(report: "BoxCheckReport") -> Iterator[str]:
     if any(count.crowd for count in report.splits.values()):
         cells = (f"{count.crowd:>16,}{'':>9}" for count in report.splits.values())
         yield f"{'':>4}{'(crowd)':<{width}}" + "".join(cells)
+
+
+def _class_table(report: "ClassCheckReport") -> Iterator[str]:
+    """Images of each class, and their share of the split."""
+    width = max(map(len, report.classes))
+    yield f"{'class':<{4 + width}}" + "".join(f"{split + ' images':>16}{'share':>9}" for split in report.splits)
+    for index, name in enumerate(report.classes):
+        yield f"{index:>3} {name:<{width}}" + "".join(_share(c.class_images, index) for c in report.splits.values())
 
 
 def _size_table(report: "BoxCheckReport") -> Iterator[str]:

@@ -91,4 +91,28 @@ class DetectionData:
     problems: tuple[Problem, ...] = ()
 
 
-Data = SegmentationData | DetectionData
+@dataclass(frozen=True)
+class ClassSample:
+    """One image and its class, from 0; `name` is the path inside the split without the suffix: CLASS/..."""
+
+    name: str
+    image: Path
+    label: int
+
+
+@dataclass(frozen=True)
+class ClassificationData:
+    """A data set for image classification, as found on disk; `notes` and `problems` as for the other tasks."""
+
+    task: ClassVar[str] = "cls"
+
+    root: Path
+    layout: str
+    classes: tuple[str, ...]
+    splits: dict[str, tuple[ClassSample, ...]]
+    notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+AnySample = Sample | BoxSample | ClassSample
+Data = SegmentationData | DetectionData | ClassificationData

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -130,6 +131,17 @@ def split(samples: Sequence[SampleT], fraction: float, seed: int) -> tuple[tuple
     chosen = set(random.Random(seed).sample(range(len(samples)), count))
     weights = tuple(sample for place, sample in enumerate(samples) if place not in chosen)
     return weights, tuple(sample for place, sample in enumerate(samples) if place in chosen)
+
+
+@contextmanager
+def torch_seed(seed: int) -> Iterator[None]:
+    """torch's global generator for the processor starts anew from `seed`, and afterwards is where it was.
+
+    `torch.manual_seed` would start the generators of all devices anew, which nobody would set back.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def channels_last(image: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from fna.files import write_text
 from fna.pipeline import adapt, train
 from fna.report.files import RunFiles, StageFiles
 from fna.report.text import giga, mega, percent, seconds, table
-from fna.run import new_folder
+from fna.run import keep_memory, new_folder
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ def demo(
         raise unknown("task", task, KINDS)
     kind, start, folder = KINDS[task], time.monotonic(), new_folder(out)
     scenes, weights, how = folder / "scenes", folder / "seed.safetensors", pretraining or Pretraining()
+    keep_memory()  # pretraining has no run that would see to it
     print(f"demo in {folder}\ndrawing scenes", flush=True)
     kind.draw(scenes, random_seed)
     print("pretraining a seed to name shapes, about a minute", flush=True)

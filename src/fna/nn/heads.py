@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fna.arch.heads import Head
-from fna.nn.detection import RetinaNet, SSDLite
+from fna.arch.heads import DPC_BRANCHES, Head
+from fna.nn.detection import RetinaNet, SSDLite, in_turn
 from fna.nn.layers import ConvNormActivation, build_convs
 
 DROPOUT = 0.1
@@ -86,6 +86,24 @@ class DeepLabV3Plus(nn.Module):
         return resize(self.score(self.decoder(torch.cat([deep, low], 1))), size)
 
 
+class DensePredictionCell(nn.Module):
+    """Five branches that read each other, joined, projected and classified (arXiv 1809.04184)."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        convs = build_convs(head)
+        self.cell, self.project, self.score = convs["cell"], convs["project"], convs["score"]
+        # Single values, and before the projection: the published cell, not the ASPP's whole channels after it.
+        self.dropout = nn.Dropout(DROPOUT)
+
+    def forward(self, taps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """The deep tap -> logits (N, classes, *size)."""
+        branches: list[Tensor] = []
+        for branch, (source, _) in zip(self.cell.children(), DPC_BRANCHES, strict=True):
+            branches.append(in_turn(branch, taps[-1] if source is None else branches[source]))
+        return resize(self.score(self.project(self.dropout(torch.cat(branches, 1)))), size)
+
+
 class Classifier(nn.Module):
     """Last 1x1 convolution, average pooling, linear layer (MobileNetV2)."""
 
@@ -103,6 +121,7 @@ HEADS: dict[str, type[nn.Module]] = {
     "classifier": Classifier,
     "deeplabv3": DeepLabV3,
     "deeplabv3plus": DeepLabV3Plus,
+    "dpc": DensePredictionCell,
     "retinanet": RetinaNet,
     "ssdlite": SSDLite,
 }

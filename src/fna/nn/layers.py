@@ -18,13 +18,12 @@ class ConvNormActivation(nn.Module):
 
     def __init__(self, conv: Conv, plain_norm: bool = False) -> None:
         super().__init__()
-        padding = conv.dilation * (conv.kernel // 2)
         self.conv = nn.Conv2d(
             conv.cin,
             conv.cout,
             conv.kernel,
             conv.stride,
-            padding,
+            conv.padding,
             conv.dilation,
             conv.groups,
             bias=conv.bias,

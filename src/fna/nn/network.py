@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 from fna.arch.arch import Arch
 from fna.arch.heads import Head
+from fna.arch.plain import AnyArch
 from fna.arch.space import Space
 from fna.nn.backbone import Backbone
 from fna.nn.heads import build_head
+from fna.nn.plain import build_plain
 from fna.nn.supernet import SuperNet
 
 
@@ -29,11 +31,12 @@ class Network(nn.Module):
         return self.head(self.backbone(images, *path), images.shape[2:])
 
 
-def build(arch: Arch, head: Head, output_stride: int, random_seed: int) -> Network:
+def build(arch: AnyArch, head: Head, output_stride: int, random_seed: int) -> Network:
     """The network of an architecture, with initial weights drawn from `random_seed`."""
+    make = Backbone if isinstance(arch, Arch) else build_plain
     with torch.random.fork_rng():
         torch.manual_seed(random_seed)
-        return channels_last(Network(Backbone(arch, head.taps, output_stride), build_head(head)))
+        return channels_last(Network(make(arch, head.taps, output_stride), build_head(head)))  # type: ignore[arg-type]
 
 
 def build_supernet(

@@ -70,8 +70,7 @@ class SharedLayer(MixedLayer):
             part = layer.get_submodule(conv.name)
             assert isinstance(part, ConvNormActivation)
             weight = _part(conv.name, part.conv.weight, hidden, conv.kernel)
-            padding = conv.dilation * (conv.kernel // 2)
-            y = F.conv2d(y, weight, None, conv.stride, padding, conv.dilation, conv.groups)
+            y = F.conv2d(y, weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
             y = part.activation(_norm(part.norm, y))
             expanded = y if conv.name == "expand" else expanded
         return expanded, x + y if layer.residual else y

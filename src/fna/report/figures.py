@@ -2,92 +2,42 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from fna.arch.arch import Arch, placed
 from fna.report.files import Rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KERNEL_COLOURS = {1: "#d9d9d9", 3: "#a6cee3", 5: "#fdbf6f", 7: "#fb9a99"}
-OTHER_KERNEL = "#cab2d6"
+REPORT_DPI = 110
 
 
-def figure(width: float, height: float) -> "Figure":
-    """An empty figure of this size in inches; no global state, no window."""
+def figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> "Figure":
+    """An empty figure of this size in inches; no global state, no window. Without `layout` axes stay as put."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(width, height), layout="constrained")
+    made = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(made)
     return made
 
 
-def png(drawn: "Figure") -> bytes:
+def png(drawn: "Figure", dpi: int = REPORT_DPI) -> bytes:
     """The figure as a PNG file."""
     buffer = io.BytesIO()
-    drawn.savefig(buffer, format="png", dpi=110)
+    drawn.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 
-def box_width(expansion: int) -> float:
-    """Wider for larger expansions, wide enough for its label at expansion 1; 1 at expansion 6."""
-    return 0.4 + 0.1 * expansion
+def svg(drawn: "Figure") -> bytes:
+    """The figure as an SVG file with its text as text; the same bytes for the same figure."""
+    import matplotlib
 
-
-def draw_archs(archs: Mapping[str, Arch], output_stride: int = 32) -> "Figure":
-    """Architectures beside each other: one row a stage, one box a layer, coloured by kernel, wide by expansion."""
-    from matplotlib.patches import Patch
-
-    rows = 1 + max(len(arch.stages) for arch in archs.values())
-    widths = [
-        max(sum(box_width(layer.expansion) + 0.06 for layer in stage.layers) for stage in arch.stages)
-        for arch in archs.values()
-    ]
-    # Room for the stage labels at the left, and for the title above a narrow network.
-    widths = [max(width, 3.0) + 1.9 for width in widths]
-    made = figure(0.55 * sum(widths) + 0.3, 0.5 * rows + 0.9)
-    axes = made.subplots(1, len(archs), squeeze=False, width_ratios=widths)[0]
-    for axis, (label, arch), width in zip(axes, archs.items(), widths, strict=True):
-        _draw_arch(axis, arch, output_stride)
-        axis.set(title=label, xlim=(-1.8, width - 1.8), ylim=(-rows + 0.4, 0.6))
-        axis.set_axis_off()
-    kernels = sorted({layer.kernel for arch in archs.values() for stage in arch.stages for layer in stage.layers})
-    handles = [
-        Patch(facecolor=KERNEL_COLOURS.get(k, OTHER_KERNEL), edgecolor="black", label=f"{k}x{k}") for k in kernels
-    ]
-    made.legend(handles=handles, loc="outside lower center", ncols=len(handles), title="kernel", frameon=False)
-    return made
-
-
-def _draw_arch(axis: "Axes", arch: Arch, output_stride: int) -> None:
-    _draw_box(axis, 0.0, 0, 1.0, KERNEL_COLOURS[3], "3x3")
-    _draw_row_label(axis, 0, "stem", arch.stem, stride=2, dilation=1)
-    row, x = 0, 0.0
-    for place, layer in placed(arch, output_stride=output_stride):
-        if place.stage + 1 != row:
-            row, x = place.stage + 1, 0.0
-            _draw_row_label(axis, row, f"stage {place.stage}", place.cout, place.stride, place.dilation)
-        width, colour = box_width(layer.expansion), KERNEL_COLOURS.get(layer.kernel, OTHER_KERNEL)
-        _draw_box(axis, x, row, width, colour, f"k{layer.kernel}\ne{layer.expansion}")
-        x += width + 0.06
-
-
-def _draw_box(axis: "Axes", x: float, row: int, width: float, colour: str, text: str) -> None:
-    from matplotlib.patches import Rectangle
-
-    axis.add_patch(Rectangle((x, -row - 0.38), width, 0.76, facecolor=colour, edgecolor="black", linewidth=0.8))
-    axis.text(x + width / 2, -row, text, ha="center", va="center", fontsize=7)
-
-
-def _draw_row_label(axis: "Axes", row: int, name: str, channels: int, stride: int, dilation: int) -> None:
-    axis.text(-0.55, -row, f"{name}\n{channels} channels", ha="right", va="center", fontsize=7)
-    if stride > 1:
-        axis.plot(-0.25, -row + 0.14, marker="v", color="black", markersize=7)
-    marks = ([f"/{stride}"] if stride > 1 else []) + ([f"d{dilation}"] if dilation > 1 else [])
-    axis.text(-0.25, -row - 0.22, "\n".join(marks), ha="center", va="center", fontsize=7)
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "fna", "svg.fonttype": "none"}):
+        drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
 
 
 def draw_training(stages: Mapping[str, Rows], score: str) -> "Figure":

@@ -1,7 +1,7 @@
 """A run folder as values: everything the report needs, read from files, without torch."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from fna.arch.arch import HW, Arch
+from fna.arch.plain import AnyArch, load_arch
 from fna.errors import UserError
 from fna.files import read_json
 
@@ -37,7 +38,7 @@ class StageFiles:
 
     name: str
     folder: Path
-    arch: Arch
+    arch: AnyArch
     cost: dict[str, int]
     seconds: float | None
 
@@ -83,10 +84,10 @@ class RunFiles:
         return read_json(self.folder / name)
 
     @cached_property
-    def seed_arch(self) -> Arch | None:
+    def seed_arch(self) -> AnyArch | None:
         """The seed's architecture."""
         path = self.folder / "seed-arch.json"
-        return Arch.load(path) if path.is_file() else None
+        return load_arch(path) if path.is_file() else None
 
     @cached_property
     def derived(self) -> dict[str, Arch]:
@@ -107,7 +108,7 @@ class RunFiles:
     def _stage(self, folder: Path) -> StageFiles:
         cost = read_json(folder / "cost.json") or {}
         seconds = self.ledger.get(folder.name, {}).get("wall_seconds")
-        return StageFiles(folder.name, folder, Arch.load(folder / "arch.json"), cost, seconds)
+        return StageFiles(folder.name, folder, load_arch(folder / "arch.json"), cost, seconds)
 
     @cached_property
     def search_rows(self) -> list[Rows]:
@@ -140,15 +141,20 @@ class RunFiles:
     @property
     def pretrained(self) -> bool:
         """Whether the networks start from the seed's weights."""
+        if self.config.get("adapt", {}).get("init", "remap") != "remap":
+            return False
         return self.config.get("weights") != "none" and self.seed.get("source") != "none"
 
     @cached_property
     def archs(self) -> dict[str, Arch]:
-        """All architectures by name: the seed's, what was derived, and what was trained where that is another."""
-        archs = {} if self.seed_arch is None else {"seed": self.seed_arch}
+        """All architectures by name: the seed's, what was derived, and what was trained where that is another.
+
+        A plain backbone has no layers to show, so it is not among them.
+        """
+        archs: dict[str, AnyArch] = {} if self.seed_arch is None else {"seed": self.seed_arch}
         archs |= {f"adapted{label}": arch for label, arch in self.derived.items()}
         trained = {f"adapted{s.name.removeprefix('train')}": s.arch for s in self.stages if not self.is_seed(s)}
-        return archs | trained
+        return {name: arch for name, arch in (archs | trained).items() if isinstance(arch, Arch)}
 
     @property
     def whole_costs(self) -> dict[str, dict[str, int]]:
@@ -161,7 +167,7 @@ class RunFiles:
         """Whether a stage is the baseline: named so, or of the seed's own architecture."""
         return stage.name == "seed" or self.is_seed_arch(stage.arch)
 
-    def is_seed_arch(self, arch: Arch) -> bool:
+    def is_seed_arch(self, arch: AnyArch) -> bool:
         """Whether an architecture is the seed's own."""
         return self.seed_arch is not None and same_backbone(arch, self.seed_arch)
 
@@ -181,6 +187,11 @@ class RunFiles:
         return left
 
 
-def same_backbone(a: Arch, b: Arch) -> bool:
-    """Whether two architectures are equal as dense networks, which have no last 1x1 convolution."""
-    return (a.stem, a.stages) == (b.stem, b.stages)
+def dense(arch: AnyArch) -> Hashable:
+    """What an architecture is as a dense network, which has no last 1x1 convolution."""
+    return (arch.stem, arch.stages) if isinstance(arch, Arch) else arch
+
+
+def same_backbone(a: AnyArch, b: AnyArch) -> bool:
+    """Whether two architectures are equal as dense networks."""
+    return dense(a) == dense(b)

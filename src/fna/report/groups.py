@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
-from fna.arch.arch import Arch
+from fna.arch.plain import AnyArch
 from fna.errors import UserError
-from fna.report.files import RunFiles, StageFiles, same_backbone
+from fna.report.files import RunFiles, StageFiles, dense, same_backbone
 
 FREE = {"seed", "search", "budget", "baseline", "weights", "backbone", "mean", "std"}
 FREE |= {"remap", "device", "threads", "workers", "checkpoint_minutes"}
-"""Keys of the configuration that may differ between results of one table: what is compared, and how it was run."""
+"""Keys of the configuration that may differ between results of one table: what is compared, and how it was run.
+
+So may `adapt.init`: a network from random weights is a row of its own."""
 
 
 @dataclass
@@ -20,7 +22,7 @@ class Group:
 
     is_seed: bool
     pretrained: bool
-    arch: Arch
+    arch: AnyArch
     results: list[tuple[RunFiles, StageFiles]] = field(default_factory=list)
 
     @property
@@ -62,7 +64,7 @@ def collect(runs: Sequence[RunFiles]) -> tuple[list[Group], list[str]]:
     for run, stage in finished:
         is_seed = seed_arch is not None and same_backbone(stage.arch, seed_arch)
         group = Group(is_seed, run.pretrained, stage.arch)
-        same = [g for g in groups if (g.kind, g.arch.stages) == (group.kind, group.arch.stages)]
+        same = [g for g in groups if (g.kind, dense(g.arch)) == (group.kind, dense(group.arch))]
         group = same[0] if same else group
         if not same:
             groups.append(group)
@@ -82,7 +84,7 @@ def random_seed(run: RunFiles) -> int:
     return int(run.config.get("seed", 0))
 
 
-def the_seed_arch(runs: Iterable[RunFiles]) -> Arch | None:
+def the_seed_arch(runs: Iterable[RunFiles]) -> AnyArch | None:
     """The one seed architecture of the runs; those without weights do not say it where others have weights."""
     runs = list(runs)
     with_weights = [run for run in runs if run.pretrained] or runs
@@ -115,7 +117,8 @@ def check_comparable(runs: Sequence[RunFiles]) -> None:
 
 def comparable_values(run: RunFiles) -> dict[str, Any]:
     """The configuration by dotted key, without the keys that may differ."""
-    return flat({key: value for key, value in run.config.items() if key not in FREE})
+    values = flat({key: value for key, value in run.config.items() if key not in FREE})
+    return {key: value for key, value in values.items() if key != "adapt.init"}
 
 
 def data_values(run: RunFiles) -> dict[str, Any]:

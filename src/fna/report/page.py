@@ -11,10 +11,19 @@ from fna.arch.arch import Arch
 from fna.arch.health import COLLAPSED, softmax
 from fna.files import write_bytes
 from fna.report import figures
+from fna.report.architectures import draw_architectures
+from fna.report.columns import run_columns
 from fna.report.costs import cost_tables
 from fna.report.files import RunFiles, StageFiles
 from fna.report.text import NOTHING, cell, duration, giga, mega, percent, points, seconds, table
 from fna.report.verdict import score_name, verdict
+
+CLASS_SCORES = {
+    "seg": ("IoU", "in neither truth nor prediction"),
+    "det": ("AP", "without a box in the validation images"),
+    "cls": ("accuracy", "without a validation image"),
+}
+"""The score of each class by task, and what a class is that has none."""
 
 
 def write_report(folder: Path) -> Path:
@@ -34,7 +43,7 @@ def draw(run: RunFiles) -> dict[str, Any]:
     """The figures by name, as far as the run has something to draw."""
     drawn = {}
     if run.archs:
-        drawn["architectures"] = figures.draw_archs(run.archs, run.output_stride)
+        drawn["architectures"] = draw_architectures(run_columns(run, run.imgsz, run.output_stride))
     trained = {label(run, stage): stage.rows for stage in run.stages if stage.rows}
     if trained:
         drawn["training"] = figures.draw_training(trained, score_name(run))
@@ -73,6 +82,7 @@ def render(run: RunFiles) -> str:
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters |= {"cell": cell, "quote": lambda value: shlex.quote(str(value))}
     search = run.search
+    class_score, absent = CLASS_SCORES.get(run.config.get("task", "seg"), CLASS_SCORES["seg"])
     return environment.from_string(template).render(
         run=run,
         search=search,
@@ -83,10 +93,10 @@ def render(run: RunFiles) -> str:
         only_seed=bool(run.stages) and all(run.is_seed(stage) for stage in run.stages),
         architectures=architecture_table(run.archs),
         costs=cost_tables(run),
-        detection=run.detection,
         metrics=metrics_table(run),
         classes=class_table(run),
-        class_score="AP" if run.detection else "IoU",
+        class_score=class_score,
+        absent=absent,
         search_health=bool(run.search_health),
         collapsed=COLLAPSED,
         training=any(stage.rows for stage in run.stages),

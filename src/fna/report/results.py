@@ -7,7 +7,7 @@ from statistics import fmean
 from string import ascii_uppercase
 
 from fna.errors import UserError
-from fna.report.files import RunFiles
+from fna.report.files import RunFiles, dense
 from fna.report.groups import Group, collect, difference, paired_difference, spread
 from fna.report.text import giga, mega, minutes, percent, points, shorten_paths, table
 from fna.report.verdict import score_name
@@ -49,12 +49,12 @@ def bullets(lines: Sequence[str]) -> str:
 
 def group_names(groups: Sequence[Group]) -> list[str]:
     """The kind of each group, with a letter for the architecture where several were adapted."""
-    archs = list(dict.fromkeys(group.arch.stages for group in groups if not group.is_seed))
+    archs = list(dict.fromkeys(dense(group.arch) for group in groups if not group.is_seed))
     if len(archs) < 2:
         return [group.kind for group in groups]
     letter = {stages: label(n) for n, stages in enumerate(archs)}
     return [
-        group.kind if group.is_seed else group.kind.replace("architecture", f"architecture {letter[group.arch.stages]}")
+        group.kind if group.is_seed else group.kind.replace("architecture", f"architecture {letter[dense(group.arch)]}")
         for group in groups
     ]
 
@@ -107,7 +107,7 @@ def differences(groups: Sequence[Group], names: Sequence[str]) -> list[str]:
     lines = []
     named = list(zip(groups, names, strict=True))
     for (a, name), (b, other) in product(named, named):
-        to_random = a.pretrained and not b.pretrained and a.arch.stages == b.arch.stages
+        to_random = a.pretrained and not b.pretrained and dense(a.arch) == dense(b.arch)
         if not a.is_seed and b.is_seed and a.pretrained and b.pretrained:
             worse = fmean(a.scores()) <= fmean(b.scores())
             advice = " It does NOT beat its seed: keep the seed architecture." if worse else ""
@@ -168,11 +168,11 @@ def searches(runs: Sequence[RunFiles], groups: Sequence[Group]) -> list[str]:
 
 def architectures(groups: Sequence[Group], names: Sequence[str]) -> str:
     """The layers of every architecture, stage by stage."""
-    first = {group.arch.stages: name for group, name in reversed(list(zip(groups, names, strict=True)))}
+    first = {dense(group.arch): name for group, name in reversed(list(zip(groups, names, strict=True)))}
     texts = [
         f"{name.partition(' (')[0]}\n{group.arch}"
         for group, name in zip(groups, names, strict=True)
-        if first[group.arch.stages] == name
+        if first[dense(group.arch)] == name
     ]
     return "```text\n" + "\n\n".join(texts) + "\n```"
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from fna.data.samples import Colour
-from fna.tasks.drawing import font_size, text_font
+from fna.data.samples import IGNORE, Colour
+from fna.tasks.drawing import class_colours, font_size, text_font
 
 LINES_PER_SIDE = 200
 """A line is as wide as the longer side of the image divided by this, and at least 2 pixels."""
@@ -16,6 +16,12 @@ EQUAL_CONTRAST = 0.179
 Rectangle = tuple[int, int, int, int]
 
 
+def box_colours(count: int) -> list[Colour]:
+    """A colour for each of `count` classes; they come again where there are more classes than distinct colours."""
+    distinct = class_colours(min(count, IGNORE))
+    return [distinct[label % len(distinct)] for label in range(count)]
+
+
 def draw_boxes(
     image: Tensor,
     boxes: Tensor,
@@ -23,12 +29,14 @@ def draw_boxes(
     scores: Tensor | None,
     names: Sequence[str],
     colours: Sequence[Colour],
+    letters: int | None = None,
 ) -> Image.Image:
     """The image, uint8 (3, H, W), with boxes (n, 4), x1, y1, x2, y2 in its pixels, in the colours of their classes.
 
     Each has a plate with the name of its class, from labels (n,), and its score, from scores (n,) in 0 to 1 if there
     are any. Plates are inside the picture, where there is room beside each other, and over all boxes. What has a higher
-    score is drawn later; without scores, what is smaller.
+    score is drawn later; without scores, what is smaller. `letters` is the size of text in pixels; without it, in
+    proportion to the picture.
     """
     picture = Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
     line = max(2, round(max(picture.size) / LINES_PER_SIDE))
@@ -40,9 +48,10 @@ def draw_boxes(
         names[label] if scores is None else f"{names[label]} {float(scores[place]):.2f}"
         for place, label in enumerate(classes)
     ]
+    largest = font_size(picture.height, picture.width) if letters is None else letters
     plates: dict[int, _Plate] = {}
     for place in falling:  # the most important one has the first choice
-        plates[place] = _Plate(texts[place], corners[place], line, picture.size, list(plates.values()))
+        plates[place] = _Plate(texts[place], corners[place], line, picture.size, largest, list(plates.values()))
     draw = ImageDraw.Draw(picture)
     for place in reversed(falling):
         x1, y1, x2, y2 = corners[place]
@@ -57,9 +66,11 @@ def draw_boxes(
 class _Plate:
     """Text on a rectangle at a corner of a box, inside of a picture of `size` (width, height)."""
 
-    def __init__(self, text: str, box: Rectangle, line: int, size: tuple[int, int], others: Sequence["_Plate"]) -> None:
+    def __init__(
+        self, text: str, box: Rectangle, line: int, size: tuple[int, int], letters: int, others: Sequence["_Plate"]
+    ) -> None:
         self.text = text
-        self.font, self.margin, width, height = _fitting(text, size)
+        self.font, self.margin, width, height = _fitting(text, size, letters)
         x1, y1, x2, y2 = box
         places = [
             (x1, y1 - height),  # above the box
@@ -83,9 +94,8 @@ class _Plate:
         draw.text((left + self.margin, top + height / 2), self.text, fill=letters, font=self.font, anchor="lm")
 
 
-def _fitting(text: str, size: tuple[int, int]) -> tuple[ImageFont.FreeTypeFont, int, int, int]:
-    """Font, margin, and width and height of a plate, smaller than usual if the picture is too small for the text."""
-    pixels = font_size(size[1], size[0])
+def _fitting(text: str, size: tuple[int, int], pixels: int) -> tuple[ImageFont.FreeTypeFont, int, int, int]:
+    """Font, margin, and width and height of a plate, smaller than `pixels` if the picture is too small for the text."""
     while True:
         font, margin = text_font(pixels), max(1, pixels // 4)
         width, height = round(font.getlength(text)) + 2 * margin, pixels + 2 * margin

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from fna.arch.arch import HW, Arch
+from fna.arch.arch import HW, Outputs
 from fna.arch.heads import Head, describe
 from fna.config import Augment, Config
 from fna.data.check import check
@@ -47,7 +47,7 @@ class Task(Protocol):
     def describe(self) -> dict[str, Any]:
         """What is trained on, for dataset.json."""
 
-    def head(self, arch: Arch) -> Head:
+    def head(self, arch: Outputs) -> Head:
         """The head as data, for counting and building."""
 
     def splits(self, replica: int = 0) -> tuple[Sequence[Any], Sequence[Any]]:
@@ -120,7 +120,7 @@ class CheckedTask:
             "splits": {name: [sample.name for sample in samples] for name, samples in self.data.splits.items()},
         }
 
-    def head(self, arch: Arch) -> Head:
+    def head(self, arch: Outputs) -> Head:
         """The configured head."""
         return describe(self.config.head, arch, len(self.classes), self.config.output_stride)
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fna import __version__
-from fna.arch.arch import Arch
+from fna.arch.plain import AnyArch, read_arch
 from fna.errors import UserError
 from fna.files import whole
 
@@ -20,7 +20,7 @@ from fna.files import whole
 class NetworkInfo:
     """What a network is and how its input is made: RGB in [0, 1], minus mean, over std, at about `imgsz` (H, W)."""
 
-    arch: Arch
+    arch: AnyArch
     task: str
     head: str
     output_stride: int
@@ -40,7 +40,7 @@ class NetworkInfo:
     def from_metadata(metadata: Mapping[str, str], source: str) -> "NetworkInfo":
         """The inverse of `metadata`; a UserError says what is missing."""
         try:
-            arch = Arch.from_json(metadata["fna_arch"], source)
+            arch = read_arch(metadata["fna_arch"], source)
             required = [key for key in NetworkInfo.__dataclass_fields__ if key not in ("arch", "detection")]
             get = {key: json.loads(metadata[key]) for key in required}
             detection = json.loads(metadata.get("detection", "null"))

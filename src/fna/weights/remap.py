@@ -280,8 +280,8 @@ def remap(
 def remap_last(seed_weights: Weights, head_weights: Weights) -> tuple[dict[str, Tensor], tuple[Entry, ...]]:
     """A head's weights with its last 1x1 convolution, where it has one, started from the seed's; and what was done.
 
-    The authors take SSDLite's from the seed, and leave the rest of every head at its random start. Nothing passed in is
-    changed.
+    The authors take SSDLite's from the seed, and leave the rest of every head at its random start. A classifier's
+    linear layer is the seed's where both have the same numbers of classes and channels. Nothing passed in is changed.
     """
     new, entries = dict(head_weights), []
     for name, source in seed_weights.items():
@@ -290,6 +290,13 @@ def remap_last(seed_weights: Weights, head_weights: Weights) -> tuple[dict[str, 
             new[name] = fit(source, target, keep_new_rows=True)
             shapes = tuple(source.shape), tuple(target.shape)
             entries.append(Entry(f"head.{name}", name, _action(source, target, True, False), *shapes))
+    linear = {name: target for name, target in new.items() if name.startswith("linear.")}
+    kept = all(name in seed_weights and seed_weights[name].shape == target.shape for name, target in linear.items())
+    for name, target in linear.items():
+        shape = tuple(target.shape)
+        if kept:
+            new[name] = seed_weights[name].clone()
+        entries.append(Entry(f"head.{name}", name if kept else None, "copied" if kept else "initial", shape, shape))
     return new, tuple(entries)
 
 

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -30,7 +30,8 @@ Triple = tuple[float, float, float]
 class Seed:
     """A pretrained network as data: architecture, weights under our names, and how its input was normalised.
 
-    `mean` and `std` are per channel, of RGB scaled to [0, 1].
+    `mean` and `std` are per channel, of RGB scaled to [0, 1]. `classifier` is the last linear layer where the seed has
+    one: linear.weight (classes, last) and linear.bias (classes,).
     """
 
     arch: Arch
@@ -38,13 +39,17 @@ class Seed:
     mean: Triple
     std: Triple
     source: str
+    classifier: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, values, least in (("mean", self.mean, -math.inf), ("std", self.std, 0.0)):
-            if len(values) != 3 or not all(math.isfinite(v) and v > least for v in values):
-                raise UserError(
-                    f"{self.source}: {name} must be three numbers{' above 0' * (name == 'std')}, got {values}"
-                )
+        check_statistics(self.mean, self.std, self.source)
+
+
+def check_statistics(mean: Triple, std: Triple, source: str) -> None:
+    """Raise a UserError where mean and std of an input are not three finite numbers each, std above 0."""
+    for name, values, least in (("mean", mean, -math.inf), ("std", std, 0.0)):
+        if len(values) != 3 or not all(math.isfinite(v) and v > least for v in values):
+            raise UserError(f"{source}: {name} must be three numbers{' above 0' * (name == 'std')}, got {values}")
 
 
 def from_state_dict(
@@ -72,9 +77,11 @@ def _check_tensors(state: Mapping[str, object], source: str) -> None:
 
 def _renamed(state: dict[str, Tensor], table: dict[str, str], mean: Triple, std: Triple, source: str) -> Seed:
     weights: dict[str, Tensor] = {}
+    classifier: dict[str, Tensor] = {}
     for name, tensor in state.items():
         module, _, key = name.rpartition(".")
         if name in CLASSIFIER_KEYS:
+            classifier[f"linear.{key}"] = tensor
             continue
         ours = table.get(module)
         if ours is None or key not in (NORM_KEYS if ours.endswith(".norm") else CONV_KEYS):
@@ -92,8 +99,8 @@ def _renamed(state: dict[str, Tensor], table: dict[str, str], mean: Triple, std:
     shapes = _shapes(arch)
     for name, tensor in weights.items():
         module, key = name.rsplit(".", 1)
-        _check_tensor(f"{back[module]}.{key}", tensor, shapes[name], source)
-    return Seed(arch, weights, mean, std, source)
+        check_tensor(f"{back[module]}.{key}", tensor, shapes[name], source)
+    return Seed(arch, weights, mean, std, source, _checked_classifier(classifier, arch, source))
 
 
 def _arch_of(weights: Mapping[str, Tensor], their_names: Mapping[str, str], source: str) -> Arch:
@@ -126,25 +133,36 @@ def _shapes(arch: Arch) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _check_tensor(name: str, tensor: Tensor, wanted: tuple[int, ...], source: str) -> None:
+def check_tensor(name: str, tensor: Tensor, wanted: tuple[int, ...], source: str) -> None:
+    """Raise a UserError for a tensor of another shape than `wanted`, or with values that are not finite."""
     if tuple(tensor.shape) != wanted:
         raise UserError(f"{source}: {name!r} has shape {tuple(tensor.shape)}, this architecture needs {wanted}")
     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
         raise UserError(f"{source}: {name!r} holds values that are not finite")
 
 
+def _checked_classifier(classifier: dict[str, Tensor], arch: Arch, source: str) -> dict[str, Tensor]:
+    for name, tensor in classifier.items():
+        wanted = (*tensor.shape[:1], arch.last) if name == "linear.weight" else tuple(tensor.shape[:1])
+        check_tensor(f"classifier: {name}", tensor, wanted, source)
+    return classifier
+
+
 def _from_network(state: Mapping[str, Tensor], arch: Arch, mean: Triple, std: Triple, source: str) -> Seed:
-    """The backbone of a network that this library wrote, whole; its head is left."""
+    """The backbone of a network that this library wrote, whole; its head is left, but for a classifier's."""
     weights = {n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")}
+    linear = {n.removeprefix("head."): t for n, t in state.items() if n.startswith("head.linear.")}
+    if linear:
+        weights |= {n.removeprefix("head."): t for n, t in state.items() if n.startswith("head.last.")}
     shapes = _shapes(arch)
     for name, tensor in weights.items():
         if name not in shapes:
             raise UserError(f"{source}: key 'backbone.{name}' fits no layer of the architecture in its metadata")
-        _check_tensor(f"backbone.{name}", tensor, shapes[name], source)
+        check_tensor(f"backbone.{name}", tensor, shapes[name], source)
     for name in shapes:
         if name not in weights and not name.startswith("last.") and not name.endswith(NORM_KEYS[-1]):
             raise UserError(f"{source}: key 'backbone.{name}' is missing")
-    return Seed(arch, weights, mean, std, source)
+    return Seed(arch, weights, mean, std, source, _checked_classifier(linear, arch, source))
 
 
 def load_file(path: str | Path, mean: Triple | None = None, std: Triple | None = None) -> Seed:
@@ -154,17 +172,25 @@ def load_file(path: str | Path, mean: Triple | None = None, std: Triple | None =
     ImageNet's. Raises UserError for a file that is missing, truncated, or holds anything but tensors.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"no weights file at {path}")
-    state, metadata = _read(path)
-    _check_tensors(state, str(path))
-    state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    mean = mean or _metadata_triple(metadata, "mean", path) or _input_triple(metadata, "mean", path) or IMAGENET_MEAN
-    std = std or _metadata_triple(metadata, "std", path) or _input_triple(metadata, "std", path) or IMAGENET_STD
+    state, metadata = read_state(path)
+    mean = mean or metadata_triple(metadata, "mean", path) or _input_triple(metadata, "mean", path) or IMAGENET_MEAN
+    std = std or metadata_triple(metadata, "std", path) or _input_triple(metadata, "std", path) or IMAGENET_STD
     if "fna_arch" in metadata:
         arch = Arch.from_json(metadata["fna_arch"], source=f"{path} metadata")
         return _from_network(state, arch, mean, std, str(path))
     return from_state_dict(state, mean, std, str(path))
+
+
+def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors or .pth file, floating ones in single precision, and its metadata.
+
+    Raises UserError for a file that is missing, truncated, or holds anything but tensors.
+    """
+    if not path.is_file():
+        raise UserError(f"no weights file at {path}")
+    state, metadata = _read(path)
+    _check_tensors(state, str(path))
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}, metadata
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -189,7 +215,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return data, {}
 
 
-def _metadata_triple(metadata: Mapping[str, str], key: str, path: Path) -> Triple | None:
+def metadata_triple(metadata: Mapping[str, str], key: str, path: Path) -> Triple | None:
+    """Mean or std as a JSON list in a file's metadata; None where it is not there."""
     if key not in metadata:
         return None
     try:

@@ -1,0 +1,157 @@
+"""How a task's predictions are scored image by image and drawn for a comparison: masks and boxes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.ops import box_area, box_iou
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
+
+from fna.arch.arch import HW
+from fna.config import Config, Evaluate
+from fna.data.images import read_mask
+from fna.data.samples import IGNORE, BoxSample, Colour, Sample
+from fna.load import TrainedNetwork
+from fna.predict import DRAWN_SCORE, predict_boxes, predict_mask
+from fna.tasks.box_drawing import box_colours, draw_boxes
+from fna.tasks.detection import detector_of
+from fna.tasks.drawing import class_colours, mask_picture
+from fna.tasks.segmentation import SegmentationEvaluator
+
+LETTERS = 26
+"""Pixels: the size of text on boxes."""
+MATCHED_IOU = 0.5
+UNCOUNTED = "not counted"
+
+
+@dataclass(frozen=True)
+class Rival:
+    """One of the two networks that are compared; `config` is that of its run."""
+
+    title: str
+    network: TrainedNetwork
+    config: Config
+
+
+class View(Protocol):
+    """What a comparison needs to know of a task."""
+
+    metric: str
+
+    def __init__(self, data: Any) -> None: ...
+
+    def truth(self, sample: Any) -> Any:
+        """What is annotated in an image."""
+
+    def predict(self, rival: Rival, image: Tensor) -> Any:
+        """What a network says of an image, uint8 (3, H, W), in the form of the truth."""
+
+    def score(self, truth: Any, found: Any) -> float | None:
+        """The metric of one image as a fraction, None where it is not defined."""
+
+    def picture(self, image: Tensor, result: Any, size: HW) -> Image.Image:
+        """Truth or prediction drawn at this height and width."""
+
+    def legend(self, results: Sequence[Any]) -> tuple[list[str], list[Colour]]:
+        """Names and colours of what occurs in truths and predictions."""
+
+
+class Masks:
+    """Segmentation: class indices (H, W); mIoU over the classes that the truth of the image has."""
+
+    metric = "mIoU"
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+        self.colours = class_colours(len(data.classes))
+
+    def truth(self, sample: Sample) -> Tensor:
+        return read_mask(sample.mask, self.data.label_mapping)
+
+    def predict(self, rival: Rival, image: Tensor) -> Tensor:
+        return predict_mask(rival.network, image, rival.config.imgsz, rival.config.evaluate)
+
+    def score(self, truth: Tensor, found: Tensor) -> float | None:
+        """Classes that are only predicted do not enter by themselves: a few pixels would count like the whole road."""
+        evaluator = SegmentationEvaluator(self.data.classes, Evaluate())
+        evaluator.matrix.update(found[None].long(), truth[None].long())
+        iou = evaluator.result()["per_class"]
+        values = [iou[self.data.classes[c]] for c in truth.unique().tolist() if c != IGNORE]
+        return sum(values) / len(values) if values else None
+
+    def picture(self, image: Tensor, result: Tensor, size: HW) -> Image.Image:
+        drawn = mask_picture(result, self.colours).convert("RGB")
+        return drawn.resize((size[1], size[0]), Image.Resampling.NEAREST)
+
+    def legend(self, results: Sequence[Tensor]) -> tuple[list[str], list[Colour]]:
+        occurring = sorted({c for mask in results for c in mask.unique().tolist()})
+        names, colours = [*self.data.classes], [*self.colours]
+        rest = ([UNCOUNTED], [(0, 0, 0)]) if IGNORE in occurring else ([], [])
+        counted = [c for c in occurring if c != IGNORE]
+        return [names[c] for c in counted] + rest[0], [colours[c] for c in counted] + rest[1]
+
+
+Found = dict[str, Tensor]
+"""`boxes` (n, 4) in pixels of the image, `labels` (n,) and, of predictions, `scores` (n,), best first."""
+
+
+class Boxes:
+    """Detection: F1 of the drawn boxes, matched to boxes of the truth of their class from IoU 0.5."""
+
+    metric = "F1"
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+        self.colours = box_colours(len(data.classes))
+
+    def truth(self, sample: BoxSample) -> Found:
+        boxes, labels = torch.from_numpy(sample.boxes).float(), torch.from_numpy(sample.labels)
+        crowd = torch.from_numpy(sample.crowd)
+        return {"boxes": boxes[~crowd], "labels": labels[~crowd], "crowd": boxes[crowd], "of": labels[crowd]}
+
+    def predict(self, rival: Rival, image: Tensor) -> Found:
+        found = predict_boxes(rival.network, image, *detector_of(rival.network.info))
+        return {key: value[found["scores"] >= DRAWN_SCORE] for key, value in found.items()}
+
+    def score(self, truth: Found, found: Found) -> float | None:
+        """2 TP / (2 TP + FP + FN); 1 where there is nothing to find and nothing was found. Crowds do not count."""
+        right = matches(truth["boxes"], truth["labels"], found["boxes"], found["labels"])
+        inside = box_shares(found["boxes"], truth["crowd"]) * (found["labels"][:, None] == truth["of"])
+        free = ~right & (inside >= MATCHED_IOU).any(1)
+        everything = len(truth["boxes"]) + len(found["boxes"]) - int(free.sum())
+        return 2 * int(right.sum()) / everything if everything else 1.0
+
+    def picture(self, image: Tensor, result: Found, size: HW) -> Image.Image:
+        scale = torch.tensor([size[1] / image.shape[2], size[0] / image.shape[1]]).repeat(2)
+        small = transforms.resize(image, list(size), InterpolationMode.BICUBIC, antialias=True)
+        boxes, labels, scores = result["boxes"] * scale, result["labels"], result.get("scores")
+        return draw_boxes(small, boxes, labels, scores, self.data.classes, self.colours, LETTERS)
+
+    def legend(self, results: Sequence[Found]) -> tuple[list[str], list[Colour]]:
+        occurring = sorted({c for found in results for c in found["labels"].tolist()})
+        return [self.data.classes[c] for c in occurring], [self.colours[c] for c in occurring]
+
+
+def matches(truth: Tensor, labels: Tensor, found: Tensor, found_labels: Tensor) -> Tensor:
+    """Which of the found boxes (n, 4), best first, are right (n,): each box of the truth (m, 4) is given away once."""
+    overlap = box_iou(found, truth) * (found_labels[:, None] == labels)
+    right = torch.zeros(len(found), dtype=torch.bool)
+    for place in range(len(found) if len(truth) else 0):
+        best = int(overlap[place].argmax())
+        if overlap[place, best] >= MATCHED_IOU:
+            right[place] = True
+            overlap[:, best] = 0
+    return right
+
+
+def box_shares(boxes: Tensor, others: Tensor) -> Tensor:
+    """The share of each box (n, 4) that lies in each of the others (m, 4); (n, m)."""
+    corner, opposite = torch.max(boxes[:, None, :2], others[:, :2]), torch.min(boxes[:, None, 2:], others[:, 2:])
+    return (opposite - corner).clamp(min=0).prod(2) / box_area(boxes)[:, None]
+
+
+VIEWS: dict[str, type[View]] = {"seg": Masks, "det": Boxes}

@@ -1,0 +1,1 @@
+"""Studies: the comparisons of the paper."""
