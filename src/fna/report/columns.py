@@ -50,9 +50,7 @@ def side_by_side(archs: Sequence[str | Path]) -> tuple[list[Column], str]:
         if isinstance(source, RunFiles):
             made = run_columns(source, imgsz, stride)
             if not made:
-                raise UserError(
-                    f"{source.folder} has no architecture to draw (seed-arch.json, arch.json)"
-                )
+                raise UserError(f"{source.folder} has no architecture to draw (seed-arch.json, arch.json)")
         else:
             arch = find_arch(source)
             made = [Column(_name(Path(source)), arch, stride, (_backbone(arch, imgsz, stride),))]
