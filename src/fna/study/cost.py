@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fna.errors import UserError
 from fna.files import write_json, write_text
 from fna.flags import Parser
 from fna.report.files import RunFiles
 from fna.report.text import NOTHING, table
+
+if TYPE_CHECKING:
+    from fna.study.projection import Projection, TimedPart
 
 HOURS_A_DAY = 24
 
@@ -50,34 +54,54 @@ NOTES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What one adaptation took: device hours of the search and of the fine-tuning, None where not run."""
+class Row:
+    """What one adaptation takes: device hours of the search and of the fine-tuning, None where not run.
+
+    `projection` is where they come from if they were not measured whole.
+    """
 
     name: str
     device: str
     search_hours: float | None
     adapt_hours: float | None
+    projection: "Projection | None" = None
 
     @property
     def total_hours(self) -> float:
-        """Of what was run."""
+        """Of what was run or projected."""
         return (self.search_hours or 0.0) + (self.adapt_hours or 0.0)
+
+    @property
+    def label(self) -> str:
+        """The name, and where the hours come from."""
+        return f"{self.name} ({'projected' if self.projection else 'measured'})"
 
 
 def main(words: list[str]) -> int:
     """`fna study cost`."""
     parser = Parser(prog="fna study cost", description="Device time of runs, beside the paper's Tables 2 and 4.")
-    parser.add_argument("runs", nargs="+", help="run folders of fna adapt, search or train; of one task")
+    parser.add_argument("runs", nargs="*", help="run folders of fna adapt, search or train; of one task")
+    parser.add_argument("--project", action="append", default=[], metavar="RECIPE", help="time steps of it; repeatable")
+    parser.add_argument("--images", type=int, help="training images of a projection; default: the paper's data's")
+    parser.add_argument("--classes", type=int, help="classes of a projection; default: the paper's data's")
+    parser.add_argument("--batch", type=int, help="time batches of so many images, and scale; default: the recipe's")
+    parser.add_argument("--steps", type=int, default=3, help="timed steps of each kind, after one to warm up")
     parser.add_argument("--out", help="also write table.md and table.json into this folder")
     args = parser.parse_args(words)
+    for flag in ("images", "classes", "batch", "steps"):
+        if getattr(args, flag) is not None and getattr(args, flag) < 1:
+            raise UserError(f"--{flag} must be at least 1, got {getattr(args, flag)}")
+    if not (args.runs or args.project):
+        raise UserError("give run folders, or --project RECIPE")
     runs = [RunFiles(Path(run)) for run in args.runs]
-    tasks = sorted({str(run.config.get("task")) for run in runs})
+    tasks = {str(run.config.get("task")) for run in runs} | {recipe_task(recipe) for recipe in args.project}
     if len(tasks) > 1:
-        raise UserError(f"the runs are of the tasks {', '.join(tasks)}; make one table for each")
+        raise UserError(f"these are of the tasks {', '.join(sorted(tasks))}; make one table for each")
     rows = measured(runs)
-    if not rows:
+    if runs and not rows:
         raise UserError(f"none of {', '.join(args.runs)} has a time in its cost.json")
-    text = markdown(tasks[0], rows)
+    rows += [projected(recipe, args.images, args.classes, args.batch, args.steps) for recipe in args.project]
+    text = markdown(tasks.pop(), rows)
     print(text)
     if args.out:
         folder = Path(args.out)
@@ -86,7 +110,24 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def measured(runs: Sequence[RunFiles]) -> list[Measured]:
+def recipe_task(recipe: str) -> str:
+    """The task of a recipe, by its name or file."""
+    from fna.config import load_config, recipe_path
+
+    return load_config(recipe_path(recipe)).task
+
+
+def projected(recipe: str, images: int | None, classes: int | None, batch: int | None, steps: int) -> Row:
+    """The row of a recipe that is timed here for a few steps; see `fna.study.projection.project`."""
+    from fna.run import environment  # and torch, which a table of finished runs does not need
+    from fna.study.projection import project
+
+    found = project(recipe, images, classes, batch, steps)
+    device = processor_name(found.device, found.threads, environment())
+    return Row(found.recipe, device, found.hours("search"), found.hours("adapt"), found)
+
+
+def measured(runs: Sequence[RunFiles]) -> list[Row]:
     """One row a run that was timed; a `train` run goes with the search, among `runs`, that derived its architecture.
 
     The baseline's fine-tuning is no part of an adaptation and is left out; of several budgets each is a row.
@@ -105,29 +146,38 @@ def measured(runs: Sequence[RunFiles]) -> list[Measured]:
     return rows + [measure(run.folder.name, run, None, "") for run in alone]
 
 
-def measure(name: str, search: RunFiles | None, trained: RunFiles | None, stage: str) -> Measured:
+def measure(name: str, search: RunFiles | None, trained: RunFiles | None, stage: str) -> Row:
     """The row of a search and of a fine-tuned stage, either of which may be missing."""
     parts = [(search, "search")] if search else []
     parts += [(trained, stage)] if trained else []
     devices = dict.fromkeys(device_name(run, part) for run, part in parts)
     hours = {part: run.ledger[part]["device_hours"] for run, part in parts}
-    return Measured(name, ", ".join(devices), hours.get("search"), hours.get(stage))
+    return Row(name, ", ".join(devices), hours.get("search"), hours.get(stage))
 
 
 def device_name(run: RunFiles, stage: str) -> str:
+    """What a stage of a run was on."""
+    entry = run.ledger[stage]
+    return processor_name(str(entry.get("device", "cpu")), entry.get("threads", "?"), run.environment)
+
+
+def processor_name(device: str, threads: int | str, environment: dict[str, Any]) -> str:
     """`NVIDIA H100` or `AMD EPYC (CPU, threads: 1)`."""
-    entry, get = run.ledger[stage], run.environment.get
-    if str(entry.get("device", "cpu")).startswith("cuda") and get("gpu"):
-        return str(get("gpu"))
-    return f"{get('processor')} (CPU, threads: {entry.get('threads', '?')})"
+    if device.startswith("cuda") and environment.get("gpu"):
+        return str(environment["gpu"])
+    return f"{environment.get('processor')} (CPU, threads: {threads})"
 
 
 def hours_and_days(hours: float | None) -> str:
-    """`1.40 h = 0.058 d`."""
-    return NOTHING if hours is None else f"{hours:.3g} h = {hours / HOURS_A_DAY:.2g} d"
+    """`1.4 h = 0.058 d`; large numbers without an exponent."""
+    if hours is None:
+        return NOTHING
+    days = hours / HOURS_A_DAY
+    hours_text = f"{hours:.3g}" if hours < 999.5 else f"{hours:.0f}"
+    return f"{hours_text} h = {f'{days:.2g}' if days < 99.5 else f'{days:.0f}'} d"
 
 
-def markdown(task: str, rows: Sequence[Measured]) -> str:
+def markdown(task: str, rows: Sequence[Row]) -> str:
     """The paper's rows and ours in the form of Table 4 for detection, else of Table 2, and whose device is whose."""
     detection = task == "det"
     header, cited = (TABLE_4_HEADER, TABLE_4) if detection else (TABLE_2_HEADER, TABLE_2 if task == "seg" else ())
@@ -135,18 +185,58 @@ def markdown(task: str, rows: Sequence[Measured]) -> str:
     for row in rows:
         total, search, adapt = map(hours_and_days, (row.total_hours, row.search_hours, row.adapt_hours))
         cells = [total, "-", "-", search, "-", adapt] if detection else [total, search, adapt]
-        body.append([f"{row.name} (measured)", *cells, row.device])
+        body.append([row.label, *cells, row.device])
     lines = [NOTES[task]] if task in NOTES else []
-    lines.append("measured rows: wall time of the stages times the devices at work, from each run's cost.json.")
+    if any(row.projection is None for row in rows):
+        lines.append("measured rows: wall time of the stages times the devices at work, from each run's cost.json.")
+    lines += [f"{row.label}: {projection_note(row.projection)}" for row in rows if row.projection]
     return table([*header, "device"], body) + "\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def row_values(row: Measured) -> dict[str, object]:
-    """A row for table.json, in hours."""
-    return {
+def projection_note(found: "Projection") -> str:
+    """What was timed, how many times it counts, and what is left out."""
+    sizes = ", ".join(f"{stage} {height}x{width}" for stage, (height, width) in found.shapes.items())
+    return (
+        f"not run, but each kind of step timed here (median of {found.steps} after one to warm up) times its "
+        f"iterations, with {found.images} training images and {found.classes} classes: "
+        f"{'; '.join(map(part_note, found.parts))}. Random images in memory ({sizes}), so reading and augmenting take "
+        "no time; fine-tuning is that of the seed's architecture, for one budget; validations are left out."
+    )
+
+
+def part_note(timed: "TimedPart") -> str:
+    """`11840 weight steps of batch 16 at 1.5 s (timed with batch 2 and scaled linearly)`."""
+    part, scaled = timed.part, timed.measured_batch != timed.part.batch
+    how = f" (timed with batch {timed.measured_batch} and scaled linearly)" if scaled else ""
+    return f"{part.iterations} {part.name} of batch {part.batch} at {timed.seconds:.3g} s{how}"
+
+
+def row_values(row: Row) -> dict[str, object]:
+    """A row for table.json, in hours; of a projected one also its parts."""
+    values: dict[str, object] = {
         "name": row.name,
         "device": row.device,
         "search_hours": row.search_hours,
         "adapt_hours": row.adapt_hours,
         "total_hours": row.total_hours,
+        "projected": row.projection is not None,
     }
+    return values | ({"projection": projection_values(row.projection)} if row.projection else {})
+
+
+def projection_values(found: "Projection") -> dict[str, object]:
+    """What a projection was made of, for table.json."""
+    parts = [
+        {
+            "stage": timed.part.stage,
+            "name": timed.part.name,
+            "iterations": timed.part.iterations,
+            "batch": timed.part.batch,
+            "measured_batch": timed.measured_batch,
+            "measured_seconds": timed.measured_seconds,
+            "hours": timed.hours,
+        }
+        for timed in found.parts
+    ]
+    keys = ("images", "classes", "steps", "shapes")
+    return {key: getattr(found, key) for key in keys} | {"parts": parts}
