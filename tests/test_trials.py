@@ -17,7 +17,7 @@ from fna.arch.layers import MBConv
 from fna.config import from_data
 from fna.errors import Interrupted
 from fna.search import score_sets
-from fna.trials import Trial, compare
+from fna.trials import Trial, compare, losses, mean_difference
 
 
 def job(data: Path, out: Path, **search: Any) -> pipeline.Job:
@@ -48,12 +48,32 @@ def test_the_difference_is_over_the_second_half_of_the_same_batches(
     known = {"seed": [9.0, 9.0, 9.0, 5.0, 6.0, 7.0], "other": [1.0, 1.0, 1.0, 4.0, 6.5, 6.0]}
     work = job(data, tmp_path / "r")
     monkeypatch.setattr(
-        trials, "losses", lambda run, task, seed, arch, folder: known["seed" if arch == seed.arch else "other"]
+        trials, "losses", lambda run, task, seed, arch, *name: known["seed" if arch == seed.arch else "other"]
     )
     (trial,) = compare(work.run, work.task, work.seed, [larger(work.seed.arch)], "t")
     differences = [-1.0, 0.5, -1.0]
     assert trial.difference == pytest.approx(fmean(differences))
     assert trial.error == pytest.approx(stdev(differences) / math.sqrt(3))
+
+
+def test_several_random_seeds_are_averaged_and_their_spread_is_in_the_error() -> None:
+    theirs = [[0.0, 0.0, 1.0, 2.0], [0.0, 0.0, 3.0, 3.0]]
+    ours = [[9.0, 9.0, 1.5, 2.7], [9.0, 9.0, 2.0, 2.2]]
+    # By hand: differences 0.5, 0.7 (mean 0.6) and -1.0, -0.8 (mean -0.9); the means spread by 1.5.
+    difference, error = mean_difference(ours, theirs)
+    assert difference == pytest.approx(-0.15)
+    assert error == pytest.approx(0.75)
+    # Where the seeds agree, the spread over steps remains: 0.1 for each row, so 0.1 / sqrt(2).
+    assert mean_difference(ours[:1] * 2, theirs[:1] * 2)[1] == pytest.approx(0.1 / math.sqrt(2))
+
+
+def test_every_random_seed_has_its_own_head_and_batches(data: Path, tmp_path: Path) -> None:
+    how = {"scales": [1.0], "crop": "32x32"}
+    work = job(data, tmp_path / "r", trial_steps=4, trial_seeds=2, trial_augment=how)
+    with work.run.ledger("search"):
+        found = [losses(work.run, work.task, work.seed, work.seed.arch, "search/trials/seed", r) for r in (0, 1)]
+    assert found[0] != found[1]
+    assert {file.parent.name for file in (tmp_path / "r/search/trials").rglob("losses.ckpt")} == {"seed-0", "seed-1"}
 
 
 def test_an_interrupted_trial_goes_on_with_the_same_losses(

@@ -153,6 +153,10 @@ class Search(Section):
         "the best; 0: no trials, the scores decide",
     )
     trial_steps: PositiveInt = Field(150, ge=4, description="steps of one trial")
+    trial_seeds: PositiveInt = Field(
+        1, description="random seeds of every trial; with several, what chance does to a training counts in the error"
+    )
+    trial_augment: Augment | None = Field(None, description="how trials change images; default: as adapt does")
     swap_batches: PositiveInt = Field(6, description="held-out batches on which each candidate is scored (swaps)")
     alpha_lr: PositiveFloat = 1e-3
     alpha_betas: tuple[float, float] = Field((0.5, 0.999), description="Adam betas of the alphas")

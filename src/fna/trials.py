@@ -1,7 +1,8 @@
 """The last word of a search: the architectures it proposes, and the seed, fine-tuned for a while on the same batches.
 
 One short fine-tuning says little, for the batches differ more than the networks do. The difference between two networks
-on the same batches says much: what the batches have in common cancels, as in `fna.swaps`.
+on the same batches says more: what the batches have in common cancels, as in `fna.swaps`. What is left is that two
+trainings part by themselves, whatever their networks. Only further random seeds show that, and average it.
 """
 
 import hashlib
@@ -49,27 +50,47 @@ class Trial:
 def compare(run: Run, task: Task, seed: Seed, archs: Sequence[Arch], folder: str) -> list[Trial]:
     """Fine-tune every architecture for `search.trial_steps`, and the seed's own; differences over the second half.
 
-    Each has a folder of its own below `folder`, named by what it is, so none is ever repeated.
+    All of it once for each of `search.trial_seeds` random seeds (batches and head). Each has a folder of its own below
+    `folder`, named by what it is, so none is ever repeated.
     """
-    theirs = losses(run, task, seed, seed.arch, f"{folder}/seed")
+    replicas = range(run.config.search.trial_seeds)
+    theirs = [losses(run, task, seed, seed.arch, f"{folder}/seed", replica) for replica in replicas]
     trials = []
     for arch in archs:
-        name = hashlib.sha256(arch.to_json().encode()).hexdigest()[:8]
-        ours = losses(run, task, seed, arch, f"{folder}/{name}")
-        differences = [a - b for a, b in zip(ours, theirs, strict=True)][len(ours) // 2 :]
-        error = stdev(differences) / math.sqrt(len(differences)) if len(differences) > 1 else math.inf
-        trials.append(Trial(arch, fmean(differences), error))
+        name = f"{folder}/{hashlib.sha256(arch.to_json().encode()).hexdigest()[:8]}"
+        ours = [losses(run, task, seed, arch, name, replica) for replica in replicas]
+        trials.append(Trial(arch, *mean_difference(ours, theirs)))
     return trials
 
 
-def losses(run: Run, task: Task, seed: Seed, arch: Arch, folder: str) -> list[float]:
+def mean_difference(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Mean of `ours` - `theirs` over the second half of the steps, and its standard error; one row a random seed.
+
+    The error is that of the spread over steps, or over random seeds where that is larger.
+    """
+    rows = [
+        [a - b for a, b in zip(our, their, strict=True)][len(our) // 2 :]
+        for our, their in zip(ours, theirs, strict=True)
+    ]
+    means = [fmean(row) for row in rows]
+    over_steps = math.sqrt(sum(standard_error(row) ** 2 for row in rows)) / len(rows)
+    return fmean(means), max(over_steps, standard_error(means) if len(means) > 1 else 0.0)
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean of the values; infinite for a single one."""
+    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+
+
+def losses(run: Run, task: Task, seed: Seed, arch: Arch, name: str, replica: int) -> list[float]:
     """The training loss of every step of a short fine-tuning, on the whole schedule of `adapt` in little.
 
-    Kept in FOLDER/last.ckpt with the state of the training, so an interrupted one goes on.
+    Kept in NAME-REPLICA/last.ckpt with the state of the training, so an interrupted one goes on.
     """
-    config, how, steps = run.config, run.config.adapt, run.config.search.trial_steps
+    how, steps, folder = run.config.adapt, run.config.search.trial_steps, f"{name}-{replica}"
+    config = run.config.model_copy(update={"seed": task.random_seed(replica)})
     network, _ = remapped(config, task, seed, arch)
-    data = task.training(how.augment)
+    data = task.training(run.config.search.trial_augment or how.augment, replica=replica)
     warmup = round(how.warmup_steps * steps / total_steps(how, len(data)))
     how = how.model_copy(update={"warmup_steps": warmup})
     model, optimizer = run.fabric.setup(network, optimizer_for(network, how))

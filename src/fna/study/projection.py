@@ -99,7 +99,7 @@ def parts_of(config: Config, images: int) -> list[Part]:
         parts.append(Part("search", "alpha steps", "alpha", steps, how.batch))
     else:
         parts.append(Part("search", "scored batches", "score", how.replicas * how.swap_batches, how.batch))
-        networks = how.trials * max(1, len(config.budget)) + 1 if how.trials else 0
+        networks = (how.trials * max(1, len(config.budget)) + 1) * how.trial_seeds if how.trials else 0
         refresh = networks * min(adapt.refresh_steps, how.trial_steps)
         parts.append(Part("search", "norm refresh batches of trials", "refresh", refresh, adapt.batch))
         parts.append(Part("search", "steps of trials", "train", networks * how.trial_steps, adapt.batch))

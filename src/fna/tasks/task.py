@@ -50,6 +50,9 @@ class Task(Protocol):
     def head(self, arch: Outputs) -> Head:
         """The head as data, for counting and building."""
 
+    def random_seed(self, replica: int) -> int:
+        """Of everything random in a replica of a search."""
+
     def splits(self, replica: int = 0) -> tuple[Sequence[Any], Sequence[Any]]:
         """The training samples for the weights and for the alphas of a search; another split for each replica."""
 
