@@ -177,16 +177,16 @@ def export(words: list[str]) -> int:
 def report(words: list[str]) -> int:
     """One run's report, or a table over many runs."""
     parser = Parser(prog="fna report", description="Write RUN/report.md; with --into, a table over all runs given.")
-    parser.add_argument("runs", nargs="+")
+    parser.add_argument("runs", nargs="+", help="run folders; with --into also one folder of a study")
     parser.add_argument("--into", metavar="FILE", help="replace a marked section of this Markdown file by the table")
     parser.add_argument("--section", default="results", help="name of the marked section")
     parser.add_argument("--brief", action="store_true", help="without architectures and commands")
     args = parser.parse_args(words)
-    from fna.report import replace_section, results, write_report
+    from fna.report import replace_section, section_of, write_report
 
     folders = [Path(run) for run in args.runs]
     if args.into:
-        replace_section(Path(args.into), args.section, results(folders, args.section, args.brief))
+        replace_section(Path(args.into), args.section, section_of(folders, args.section, args.brief))
         print(args.into)
         return 0
     for folder in folders:

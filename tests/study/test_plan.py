@@ -10,9 +10,10 @@ import torch
 from small import SEED, write_seed
 
 from drawn import TINY, assert_equal_weights, configured, draw_data, stop_at
-from fna import pipeline
+from fna import cli, pipeline
 from fna.adapt import remapped
 from fna.errors import Interrupted, UserError
+from fna.report.text import shorten_paths
 from fna.search import make_space, super_network
 from fna.study import effectiveness, strategies
 from fna.study.jobs import execute
@@ -82,6 +83,17 @@ def test_a_finished_study_has_a_table_and_ordinary_runs(finished: tuple[Study, d
     assert "random minus remap" in text
     assert "not finished" not in text
     assert (work.folder / "plot.png").read_bytes()[:4] == b"\x89PNG"
+    command = json.loads((work.folder / "remap-0/env.json").read_text())["command"]
+    assert f"```sh\n{shorten_paths(command)}\n```" in text
+
+
+def test_a_studys_table_becomes_a_section(finished: tuple[Study, dict[str, Any]], tmp_path: Path) -> None:
+    work, _ = finished
+    file = tmp_path / "results.md"
+    file.write_text("before\n<!-- results:ours -->\n<!-- /results:ours -->\nafter\n")
+    assert cli.main(["report", str(work.folder), "--into", str(file), "--section", "ours"]) == 0
+    table = (work.folder / "table.md").read_text().strip()
+    assert file.read_text() == f"before\n<!-- results:ours -->\n##{table}\n<!-- /results:ours -->\nafter\n"
 
 
 # Losses: 1 step of the super network and its scored paths come first, then 4 steps in each of three trainings.

@@ -2,6 +2,6 @@
 
 from fna.report.page import write_report
 from fna.report.results import results
-from fna.report.section import replace_section
+from fna.report.section import replace_section, section_of
 
-__all__ = ["replace_section", "results", "write_report"]
+__all__ = ["replace_section", "results", "section_of", "write_report"]

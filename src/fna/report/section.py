@@ -1,9 +1,19 @@
 """Generated text inside a hand-written Markdown file, between markers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fna.errors import UserError
 from fna.files import write_bytes
+from fna.report.results import results
+
+
+def section_of(folders: Sequence[Path], name: str, brief: bool) -> str:
+    """A study's own table, one heading lower, where the only folder is a study; else the table over runs."""
+    own = folders[0] / "table.md"
+    if len(folders) == 1 and own.is_file():
+        return "##" + own.read_text(encoding="utf-8")
+    return results(folders, name, brief)
 
 
 def replace_section(file: str | Path, name: str, text: str) -> None:

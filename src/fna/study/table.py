@@ -9,7 +9,7 @@ from fna.files import write_bytes, write_json, write_text
 from fna.report.figures import figure, png
 from fna.report.files import RunFiles, StageFiles
 from fna.report.groups import Group, random_seed, spread
-from fna.report.results import bullets, conditions, difference_of_groups, machines, mean_and_spread
+from fna.report.results import bullets, commands, conditions, difference_of_groups, machines, mean_and_spread
 from fna.report.text import giga, mega, minutes, percent, table
 from fna.report.verdict import score_name
 from fna.study.plan import Study
@@ -88,7 +88,7 @@ def write_table(
     left = sum(not study.finished(step) for step in study.steps)
     runs = [run for part in filled for run, _ in part.group.results]
     lines = [*differences(filled), *notes, *machines(runs)]
-    parts = [f"# {title}", conditions(runs[0]), markdown(filled, column), bullets(lines)]
+    parts = [f"# {title}", conditions(runs[0]), markdown(filled, column), commands(runs), bullets(lines)]
     if left:
         parts.insert(1, f"{left} of {len(study.steps)} steps are not finished.")
     write_text(study.folder / "table.md", "\n\n".join(part for part in parts if part) + "\n")
