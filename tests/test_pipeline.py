@@ -104,6 +104,17 @@ def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_weights(
     assert rows == [row["step"] for row in read_metrics(finished / "train/metrics.csv")]
 
 
+def test_a_run_killed_before_it_was_described_goes_on(data: Path, tmp_path: Path) -> None:
+    run = pipeline.start("train", data, tmp_path / "begun", config(), "seed").run.folder
+    described = {name: (run / name).read_text() for name in ("dataset.json", "seed.json", "seed-arch.json")}
+    for name in described:
+        (run / name).unlink()
+    verb, job, arch = pipeline.reopen(run)
+    pipeline.execute(verb, job, arch)
+    assert {name: (run / name).read_text() for name in described} == described
+    assert (run / "report.md").is_file()
+
+
 def test_a_run_killed_after_its_last_step_only_writes_what_is_missing(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "copy"
     shutil.copytree(finished, run)

@@ -96,7 +96,11 @@ def reopen(folder: str | Path, **changes: Any) -> tuple[str, Job, str | None]:
     if what is None:
         raise UserError(f"{folder} has no run.json, so what it was doing is unknown")
     run.config, seed, task = prepare(what["data"], run.config)
-    return what["verb"], Job(run, seed, task), what["arch"]
+    job = Job(run, seed, task)
+    if not (run.folder / "seed-arch.json").is_file():
+        # The last file of a new folder: without it the process was killed before it had described the run.
+        describe(job)
+    return what["verb"], job, what["arch"]
 
 
 def describe(job: Job) -> None:
