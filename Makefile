@@ -7,11 +7,11 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 # Names the Python it was made with, so another PYTHON makes a new .venv. Inside .venv, so the two cannot disagree.
 STAMP := .venv/.set-up-$(VERSION)
 
-.PHONY: help setup demo test check lock clean
+.PHONY: help setup demo test check bench bench-gpu lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | \
-		while read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | \
+		while read -r name what; do printf '  make %-9s %s\n' "$$name" "$$what"; done
 
 setup: $(STAMP) ## make .venv with the locked dependencies (the other targets do this by themselves)
 
@@ -25,6 +25,12 @@ check: $(STAMP) ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(STAMP) ## time and memory beside references, on this CPU, about 12 minutes (quick look: BENCH_FLAGS=--quick)
+	$(BIN)/python -m benchmarks $(BENCH_FLAGS)
+
+bench-gpu: $(STAMP) ## the paper's recipes at their own shapes on a CUDA device, at most 8 minutes
+	$(BIN)/python -m benchmarks paper --device cuda --minutes 8 --out runs/bench-gpu $(BENCH_FLAGS)
 
 lock: $(STAMP) ## bring requirements.lock in line with pyproject.toml (newest of everything: LOCK_FLAGS=--upgrade)
 	$(BIN)/uv pip compile pyproject.toml --extra export --extra dev --universal --python-version 3.11 --generate-hashes \

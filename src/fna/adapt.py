@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from fna.arch.arch import Arch
 from fna.arch.plain import AnyArch
 from fna.config import Adapt, Config
+from fna.data.loader import loader, processes_here
 from fna.data.stream import StepSampler
 from fna.evaluate import evaluate, to_device
 from fna.files import write_json, write_text
@@ -28,7 +29,8 @@ from fna.weights.remap import RemapReport, remap, remap_last
 def stream(run: Run, task: Task, data: Dataset[Any], batch: int, first: int, last: int) -> Iterator[Batch]:
     """The batches of steps `first` to `last` - 1 of the training stream."""
     sampler = StepSampler(first, last, batch)
-    return iter(DataLoader(data, batch_sampler=sampler, num_workers=run.config.workers, collate_fn=task.collate))
+    processes = processes_here(run.fabric.world_size)
+    return iter(loader(data, sampler, task.collate, run.device, run.config.workers, processes))
 
 
 def remapped(config: Config, task: Task, seed: AnySeed, arch: AnyArch) -> tuple[Network, RemapReport | None]:

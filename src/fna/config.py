@@ -1,5 +1,6 @@
 """Typed configuration: every key is a flag, a line of a recipe, and a line of the resolved copy in the run folder."""
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -59,6 +60,28 @@ def parse_madds(text: str) -> int:
     if madds <= 0:
         raise UserError(f"budget {text!r} must be above zero")
     return madds
+
+
+MEMORY_SUFFIXES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def parse_bytes(text: str) -> int:
+    """`1G`, `500M`, `1.5G` (powers of 1024) or a plain number -> bytes."""
+    number, suffix = (text[:-1], text[-1].upper()) if text[-1:].upper() in MEMORY_SUFFIXES else (text, "")
+    if not re.fullmatch(r"\d+(\.\d+)?", number):
+        raise UserError(f"cache {text!r} is not an amount of memory: write 1G, 500M, a number of bytes, or 0 for none")
+    return int(float(number) * MEMORY_SUFFIXES.get(suffix, 1))
+
+
+def _memory_size(value: object) -> object:
+    """Text that `parse_bytes` takes; whole numbers become it, anything else is passed on to be judged by its type."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(text, str):
+        parse_bytes(text)
+    return text
+
+
+MemorySize = Annotated[str, BeforeValidator(_memory_size)]
 
 
 class Section(BaseModel):
@@ -276,7 +299,12 @@ class Config(Section):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     threads: NonNegativeInt = Field(0, description="CPU threads of torch, 0 for its own choice")
-    workers: NonNegativeInt = Field(0, description="processes that read images, 0 for none")
+    workers: NonNegativeInt | Literal["auto"] = Field(
+        "auto", description="processes that read images, 0 for none; auto: as many as cores are left over"
+    )
+    cache: MemorySize = Field(
+        "1G", description="memory for decoded images of each data set that is read, such as 500M or 2G; 0 for none"
+    )
     checkpoint_minutes: PositiveFloat = Field(2.0, description="save the state at least this often")
 
     @model_validator(mode="after")

@@ -2,8 +2,8 @@
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
+from fna.data.loader import loader, processes_here
 from fna.run import Run
 from fna.tasks.task import Batch, Evaluator, Task
 
@@ -24,7 +24,10 @@ def evaluate(run: Run, task: Task, model: nn.Module) -> Evaluator:
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     evaluator = task.evaluator()
-    for batch in DataLoader(task.validation(), num_workers=run.config.workers, collate_fn=task.collate):
+    data = task.validation()
+    one_by_one = [[index] for index in range(len(data))]  # type: ignore[arg-type]
+    processes = processes_here(run.fabric.world_size)
+    for batch in loader(data, one_by_one, task.collate, run.device, run.config.workers, processes):
         evaluator.update(model, to_device(run, batch))
     for module, training in modes:
         module.training = training

@@ -19,7 +19,8 @@ from torchvision.transforms import v2
 
 from fna.data import box_dataset as module
 from fna.data.box_dataset import BoxAugment, DetectionDataset, Resize, collate
-from fna.data.images import read_image
+from fna.data.images import read_image, read_reduced
+from fna.data.pixels import Wanted
 from fna.data.samples import BoxSample
 from fna.data.stream import StepSampler
 from fna.errors import UserError
@@ -343,11 +344,11 @@ def test_the_cache_changes_nothing_and_keeps_to_its_limit(draw: Draw, monkeypatc
     samples = [sample(draw(f"{n}.png", size=(60, 80)), [[10, 10, 50, 50]]) for n in range(4)]
     reads: list[Path] = []
 
-    def counted(path: Path) -> torch.Tensor:
+    def counted(path: Path, wanted: Wanted | None) -> tuple[torch.Tensor, tuple[int, int]]:
         reads.append(path)
-        return read_image(path)
+        return read_reduced(path, wanted)
 
-    monkeypatch.setattr(module, "read_image", counted)
+    monkeypatch.setattr(module, "read_reduced", counted)
     whole, small = 60 * 80 * 3 + 16, 24 * 32 * 3 + 16  # and height and width of the file
     for augment, one in ((BoxAugment(), small), (SSD, whole)):
         for limit, expected in ((0, 12), (one, 4 + 3 + 3), (4 * one, 4)):

@@ -10,8 +10,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from fna.data.dataset import Augment, SegmentationDataset
-from fna.data.images import read_image
+from fna.data.images import read_reduced
 from fna.data.layouts import Sample, open_data
+from fna.data.pixels import Wanted
 from fna.data.stream import StepSampler, split
 from fna.errors import UserError
 
@@ -179,13 +180,12 @@ def test_the_cache_changes_nothing_and_keeps_to_its_limit(
     from fna.data import dataset as module
 
     reads: list[Path] = []
-    real = read_image
 
-    def counted(path: Path) -> torch.Tensor:
+    def counted(path: Path, wanted: Wanted | None) -> tuple[torch.Tensor, tuple[int, int]]:
         reads.append(path)
-        return real(path)
+        return read_reduced(path, wanted)
 
-    monkeypatch.setattr(module, "read_image", counted)
+    monkeypatch.setattr(module, "read_reduced", counted)
     one = 96 * 128 * 4  # three bytes of image and one of mask a pixel
     for limit, expected in ((0, 12), (one, 4 + 3 + 3), (4 * one, 4)):
         reads.clear()

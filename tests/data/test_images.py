@@ -43,7 +43,7 @@ def test_photos_and_masks_are_read_as_torchvision_reads_them(shared: Path) -> No
     for name in sorted(path.stem for path in (folder / "images/val").iterdir())[:5]:
         image, mask = folder / f"images/val/{name}.jpg", folder / f"masks/val/{name}.png"
         ours, theirs = read_image(image), decode_image(str(image), ImageReadMode.RGB)
-        assert (ours.dtype, ours.shape, ours.is_contiguous()) == (torch.uint8, (3, 360, 480), True)
+        assert (ours.dtype, ours.shape, ours.stride()) == (torch.uint8, (3, 360, 480), (1, 3 * 480, 3))
         # Two builds of libjpeg may round differently in colour conversion.
         assert (ours.int() - theirs.int()).abs().float().mean() < 1
         assert torch.equal(read_mask(mask), decode_image(str(mask), ImageReadMode.UNCHANGED)[0])

@@ -4,17 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-from fna.data.images import read_image
+from fna.data.images import read_reduced
 from fna.data.samples import BoxSample
-from fna.data.stream import GIBIBYTE, ImageDataset, channels_last, size_text, torch_seed
+from fna.data.stream import GIBIBYTE, ImageDataset, on_canvas, torch_seed
 from fna.errors import UserError
+
+Boxes = NDArray[np.float32]
+"""(n, 4), x1, y1, x2, y2. Not tensors: a handful of numbers costs torch ten times what it costs numpy."""
 
 SMALLEST_BOX = 1.0
 """Pixels: a box that is narrower or lower in the finished image is left out."""
@@ -131,25 +136,24 @@ class DetectionDataset(ImageDataset[BoxEntry, BoxSample, tuple[Tensor, Tensor]])
 
         An image that every sample needs smaller is kept in memory as it is needed.
         """
-        image = read_image(sample.image)
-        height, width = image.shape[1:]
+        whole = self.augment is None or not self.augment.ssd
+        image, (height, width) = read_reduced(sample.image, self.size.target if whole else None)
         if sample.size is not None and sample.size != (height, width):
             raise UserError(
-                f"{sample.image} is {size_text(image)}, "
+                f"{sample.image} is {height}x{width}, "
                 f"but its boxes are annotated for {sample.size[0]}x{sample.size[1]} (height x width)."
             )
-        image = channels_last(image)
         target = self.size.target(height, width)
-        if (self.augment is None or not self.augment.ssd) and target[0] * target[1] < height * width:
+        if whole and target[0] * target[1] < height * width:
             image = _resized(image, _Rectangle(0, 0, *target))
         return image, torch.tensor([height, width])
 
-    def _view(self, boxes: Tensor, frame: "_Rectangle") -> tuple["_Rectangle", Tensor]:
+    def _view(self, boxes: Boxes, frame: "_Rectangle") -> tuple["_Rectangle", NDArray[np.bool_]]:
         """Zooming out and cropping of SSD, drawn by torchvision from torch's global generator but not carried out.
 
         Gives the part of the plane around the image that is seen, and which boxes (n,) count in it.
         """
-        view, kept = frame, torch.ones(len(boxes), dtype=torch.bool)
+        view, kept = frame, np.ones(len(boxes), bool)
         if torch.rand(1) < self._zoom_out.p:
             left, top, right, bottom = self._zoom_out.make_params([_annotated(boxes, frame)])["padding"]
             view = _Rectangle(-top, -left, top + frame.height + bottom, left + frame.width + right)
@@ -157,15 +161,15 @@ class DetectionDataset(ImageDataset[BoxEntry, BoxSample, tuple[Tensor, Tensor]])
         if len(boxes) and min(view.height, view.width) >= SMALLEST_CROPPED:
             crop = self._iou_crop.make_params([_annotated(boxes, view)])
             if crop:
-                kept = crop["is_within_crop_area"]
+                kept = crop["is_within_crop_area"].numpy()
                 view = _Rectangle(view.top + crop["top"], view.left + crop["left"], crop["height"], crop["width"])
         return view, kept
 
     def _finished(
         self,
         image: Tensor,
-        boxes: Tensor,
-        labels: Tensor,
+        boxes: Boxes,
+        labels: NDArray[np.int64],
         frame: "_Rectangle",
         view: "_Rectangle",
         flip: bool,
@@ -193,15 +197,16 @@ class DetectionDataset(ImageDataset[BoxEntry, BoxSample, tuple[Tensor, Tensor]])
         if flip:
             image = image.flip(-1)
             place = _Rectangle(place.top, width - place.right, place.height, place.width)
-            boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
-        pixels = self.normalise(image)
-        if (place.height, place.width) != (height, width):
-            canvas = pixels.new_zeros(3, height, width)
-            canvas[:, place.top : place.bottom, place.left : place.right] = pixels
-            pixels = canvas
-        boxes, large = transforms.sanitize_bounding_boxes(boxes, "XYXY", (height, width), min_size=SMALLEST_BOX)
-        size = torch.tensor([height, width])
-        return {"image": pixels, "boxes": boxes, "labels": labels[large], "size": size, "index": index}
+            boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
+        pixels = on_canvas(self.normalise(image), (height, width), place.top, place.left, 0.0)
+        large = (boxes[:, 2:] - boxes[:, :2] >= SMALLEST_BOX).all(1)
+        return {
+            "image": pixels,
+            "boxes": torch.from_numpy(boxes[large]),
+            "labels": torch.from_numpy(labels[large]),
+            "size": torch.tensor([height, width]),
+            "index": index,
+        }
 
     def _distorted(self, image: Tensor, distortion: dict[str, object]) -> Tensor:
         # Changes of hue take half as long again with the three bytes of a pixel side by side.
@@ -255,6 +260,16 @@ class _Rectangle:
     def right(self) -> int:
         return self.left + self.width
 
+    @property
+    def corner(self) -> NDArray[np.float32]:
+        """Left and top, once for each corner of a box."""
+        return np.array([self.left, self.top] * 2, np.float32)
+
+    @property
+    def sides(self) -> NDArray[np.float32]:
+        """Width and height, once for each corner of a box."""
+        return np.array([self.width, self.height] * 2, np.float32)
+
     def common(self, other: "_Rectangle") -> "_Rectangle":
         """What both have; they do overlap."""
         top, left = max(self.top, other.top), max(self.left, other.left)
@@ -273,28 +288,24 @@ def _stretched(start: int, length: int, whole: int, target: int) -> tuple[int, i
     return first, max(1, round((start + length) * target / whole) - first)
 
 
-def _counted(sample: BoxSample, frame: _Rectangle) -> tuple[Tensor, Tensor]:
+def _counted(sample: BoxSample, frame: _Rectangle) -> tuple[Boxes, NDArray[np.int64]]:
     """Boxes (n, 4) clipped to the image and labels (n,), without crowds and without what lies outside."""
-    counted = torch.tensor(~sample.crowd, dtype=torch.bool)
-    boxes = torch.tensor(sample.boxes, dtype=torch.float32).reshape(-1, 4)[counted]
-    labels = torch.tensor(sample.labels, dtype=torch.int64)[counted]
-    boxes = _moved(boxes, frame, frame)
+    boxes = _moved(sample.boxes[~sample.crowd].astype(np.float32).reshape(-1, 4), frame, frame)
     inside = (boxes[:, 2:] > boxes[:, :2]).all(1)
-    return boxes[inside], labels[inside]
+    return boxes[inside], sample.labels[~sample.crowd].astype(np.int64, copy=False)[inside]
 
 
-def _moved(boxes: Tensor, source: _Rectangle, target: _Rectangle) -> Tensor:
+def _moved(boxes: Boxes, source: _Rectangle, target: _Rectangle) -> Boxes:
     """Boxes (n, 4) clipped to `source`, in the pixels that it has as `target`."""
-    start, length = torch.tensor([source.left, source.top] * 2), torch.tensor([source.width, source.height] * 2)
-    inside = torch.minimum((boxes - start).clamp(min=0), length)
-    start, new_length = torch.tensor([target.left, target.top] * 2), torch.tensor([target.width, target.height] * 2)
+    inside = np.minimum((boxes - source.corner).clip(min=0), source.sides)
     # Rounding must not put a box outside of the image, where it would be taken for a broken one.
-    return torch.minimum(inside * new_length / length, new_length) + start
+    moved: Boxes = np.minimum(inside * target.sides / source.sides, target.sides) + target.corner
+    return moved
 
 
-def _annotated(boxes: Tensor, canvas: _Rectangle) -> tv_tensors.BoundingBoxes:
+def _annotated(boxes: Boxes, canvas: _Rectangle) -> tv_tensors.BoundingBoxes:
     """Boxes (n, 4) in the pixels of `canvas`, with its size, as torchvision's transforms want them."""
-    moved = boxes - torch.tensor([canvas.left, canvas.top] * 2)
+    moved = torch.from_numpy(boxes - canvas.corner)
     return tv_tensors.BoundingBoxes(moved, format="XYXY", canvas_size=(canvas.height, canvas.width))
 
 

@@ -7,9 +7,9 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transforms
 
-from fna.data.images import read_image
+from fna.data.images import read_reduced
 from fna.data.samples import ClassSample
-from fna.data.stream import GIBIBYTE, ImageDataset, channels_last, torch_seed
+from fna.data.stream import GIBIBYTE, ImageDataset, torch_seed
 
 CROP_PADDING = 256 / 224
 """Validation images are resized to this times the size, and their centre is judged (MobileNetV2's and most others')."""
@@ -23,10 +23,16 @@ class ClassEntry(TypedDict):
     index: int
 
 
+def covering(height: int, width: int, imgsz: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of an image that is resized to cover `imgsz` (H, W) 256/224 times."""
+    scale = CROP_PADDING * max(side / own for side, own in zip(imgsz, (height, width), strict=True))
+    return round(height * scale), round(width * scale)
+
+
 def centre_view(image: Tensor, imgsz: tuple[int, int]) -> Tensor:
     """The centre (3, H, W) of an image, uint8 (3, h, w), that is resized to cover `imgsz` (H, W) 256/224 times."""
-    scale = CROP_PADDING * max(side / own for side, own in zip(imgsz, image.shape[1:], strict=True))
-    short = round(min(image.shape[1:]) * scale)
+    height, width = image.shape[1:]
+    short = min(covering(height, width, imgsz))
     cropped: Tensor = transforms.center_crop(transforms.resize(image, [short], antialias=True), list(imgsz))
     return cropped
 
@@ -70,5 +76,7 @@ class ClassificationDataset(ImageDataset[ClassEntry, ClassSample, tuple[Tensor]]
 
     def _read(self, sample: ClassSample) -> tuple[Tensor]:
         """The image, uint8 (3, h, w); in validation what is judged of it, (3, H, W)."""
-        image = channels_last(read_image(sample.image))
-        return (image if self.training else centre_view(image, self.imgsz),)
+        if self.training:
+            return (read_reduced(sample.image)[0],)
+        image, _ = read_reduced(sample.image, lambda height, width: covering(height, width, self.imgsz))
+        return (centre_view(image, self.imgsz),)

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
 
-from fna.data.images import read_image, read_mask
+from fna.data.images import read_mask, read_reduced
 from fna.data.samples import IGNORE, Sample
-from fna.data.stream import GIBIBYTE, ImageDataset, channels_last, size_text
+from fna.data.stream import GIBIBYTE, ImageDataset, on_canvas
+from fna.data.windows import nearest_part, resized_part
 from fna.errors import UserError
 
 
@@ -54,7 +53,7 @@ class SegmentationDataset(ImageDataset[Entry, Sample, tuple[Tensor, Tensor]]):
     With `augment`, position p of an endless stream: epoch p // n goes through the n samples in an order drawn from
     (seed, epoch), and the augmentation is drawn from (seed, p). Without it, sample p, unchanged.
     `imgsz` (height, width): images are first resized to it (bilinear, masks nearest).
-    Decoded and resized samples are kept in memory, at most `cache_bytes` in total; loader workers share the limit out.
+    Decoded and resized samples are kept in memory, at most `cache_bytes` in total.
     """
 
     def __init__(
@@ -83,32 +82,35 @@ class SegmentationDataset(ImageDataset[Entry, Sample, tuple[Tensor, Tensor]]):
 
     def _read(self, sample: Sample) -> tuple[Tensor, Tensor]:
         """Image uint8 (3, H, W), mask uint8 (H, W)."""
-        image, mask = read_image(sample.image), read_mask(sample.mask, self.label_mapping)
-        if image.shape[1:] != mask.shape:
+        imgsz = self.imgsz
+        image, size = read_reduced(sample.image, None if imgsz is None else lambda height, width: imgsz)
+        mask = read_mask(sample.mask, self.label_mapping)
+        if size != tuple(mask.shape):
             raise UserError(
-                f"{sample.image} is {size_text(image)}, "
-                f"but its mask {sample.mask} is {size_text(mask)} (height x width)."
+                f"{sample.image} is {size[0]}x{size[1]}, "
+                f"but its mask {sample.mask} is {mask.shape[0]}x{mask.shape[1]} (height x width)."
             )
-        if self.imgsz is not None:
-            image, mask = _resized(image, mask, self.imgsz)
-        return channels_last(image), mask
+        if imgsz is None:
+            return image, mask
+        whole = slice(0, imgsz[0]), slice(0, imgsz[1])
+        return resized_part(image, imgsz, *whole), nearest_part(mask, imgsz, *whole)
 
     def _augmented(self, image: Tensor, mask: Tensor, augment: Augment, position: int) -> tuple[Tensor, Tensor]:
         # The same numbers whatever is switched on, so that one setting does not change what another one draws.
         scale, down, right, flip, *light = self.generator(position).random(8).tolist()
         factor = augment.scales[int(scale * len(augment.scales))]
-        if factor != 1:
-            height, width = (max(1, round(side * factor)) for side in mask.shape)
-            image, mask = _resized(image, mask, (height, width))
-        crop = augment.crop or (mask.shape[0], mask.shape[1])
-        rows, cols = _window(mask.shape[0], crop[0], down), _window(mask.shape[1], crop[1], right)
-        image, mask = image[:, rows.source, cols.source], mask[rows.source, cols.source]
+        height, width = (max(1, round(side * factor)) for side in mask.shape)
+        crop = augment.crop or (height, width)
+        rows, columns = _window(height, crop[0], down), _window(width, crop[1], right)
+        image = resized_part(image, (height, width), rows.source, columns.source)
+        mask = nearest_part(mask, (height, width), rows.source, columns.source)
+        left = columns.before
+        if augment.flip and flip < 0.5:
+            image, mask, left = image.flip(-1), mask.flip(-1), columns.after
         # Outside of the image: 0 after normalising, which is the mean colour, and 255 in the mask.
-        padding = [cols.before, rows.before, cols.after, rows.after]
-        factors = [1 + augment.jitter * (2 * draw - 1) for draw in light]
-        padded = transforms.pad(self.normalise(image, factors), padding, fill=0.0)
-        labels = transforms.pad(mask[None], padding, fill=IGNORE)[0].long()
-        return (padded.flip(-1), labels.flip(-1)) if augment.flip and flip < 0.5 else (padded, labels)
+        pixels = self.normalise(image, [1 + augment.jitter * (2 * draw - 1) for draw in light])
+        labels = on_canvas(mask, crop, rows.before, left, IGNORE)
+        return on_canvas(pixels, crop, rows.before, left, 0.0), labels.long()
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,3 @@ def _window(side: int, crop: int, draw: float) -> _Window:
     if side >= crop:
         return _Window(slice(start, start + crop))
     return _Window(slice(0, side), start, crop - side - start)
-
-
-def _resized(image: Tensor, mask: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    if tuple(mask.shape) == tuple(size):
-        return image, mask
-    image = transforms.resize(image, list(size), InterpolationMode.BILINEAR, antialias=True)
-    # NEAREST_EXACT has its sampling points where bilinear has them; NEAREST is half a pixel off.
-    return image, transforms.resize(mask[None], list(size), InterpolationMode.NEAREST_EXACT)[0]

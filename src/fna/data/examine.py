@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from fna.data.pixels import image_array, mask_array, orientation
+from fna.data.pixels import examined_image, mask_array
 from fna.data.samples import Sample
 from fna.errors import UserError
 
@@ -75,8 +75,8 @@ def same_content(first: Iterable[Path], second: Iterable[Path]) -> list[tuple[Pa
 
 def _examine_image(file: Path) -> ExaminedImage:
     try:
-        height, width, _ = image_array(file).shape
-        return ExaminedImage(file, (height, width), orientation(file) != 1, None)
+        size, rotated = examined_image(file)
+        return ExaminedImage(file, size, rotated, None)
     except UserError as error:
         return ExaminedImage(file, None, False, str(error))
 

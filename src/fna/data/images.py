@@ -5,16 +5,25 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fna.data.pixels import class_array, image_array
+from fna.data.pixels import Wanted, class_array, decoded_image
 
 
 def read_image(path: str | Path) -> Tensor:
-    """The image as RGB, uint8 (3, H, W), 0..255.
+    """The image as RGB, uint8 (3, H, W), 0..255, the three bytes of a pixel side by side (channels-last).
 
     EXIF orientation is applied; grey, palette and CMYK are converted; alpha is dropped; 16-bit grey is scaled by 1/257.
     Raises UserError naming the file where it is unreadable, truncated or of a kind that has no plain 8-bit meaning.
     """
-    return torch.from_numpy(image_array(Path(path))).permute(2, 0, 1).contiguous()
+    return read_reduced(path)[0]
+
+
+def read_reduced(path: str | Path, wanted: Wanted | None = None) -> tuple[Tensor, tuple[int, int]]:
+    """As `read_image`, and the height and width in the file; the image may come reduced by 2, 4 or 8.
+
+    Only a JPEG does, to at least twice the (height, width) that `wanted` gives for those of the file.
+    """
+    decoded = decoded_image(Path(path), wanted)
+    return torch.from_numpy(decoded.pixels).permute(2, 0, 1), decoded.size
 
 
 def read_mask(path: str | Path, mapping: dict[int, int] | None = None) -> Tensor:

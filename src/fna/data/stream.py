@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler, get_worker_info
 
+from fna.data.cache import ImageCache
 from fna.errors import UserError
 
 ORDER, AUGMENT = 0, 1  # the two random streams of a seed
@@ -25,7 +27,8 @@ class ImageDataset(Dataset[EntryT], Generic[EntryT, SampleT, Parts]):
 
     Position p of the training stream: epoch p // n goes through the n samples in an order drawn from (seed, epoch), and
     all that is random in the sample is drawn from (seed, p).
-    What `_read` gives is kept in memory, at most `cache_bytes` in total; loader workers share the limit out.
+    What `_read` gives is kept in memory, at most `cache_bytes` in total: loader workers that are forked share what is
+    kept, others share the limit out.
     Raises UserError when there are no samples.
     """
 
@@ -41,9 +44,8 @@ class ImageDataset(Dataset[EntryT], Generic[EntryT, SampleT, Parts]):
         self._gain = (1 / (255 * torch.tensor(std, dtype=torch.float32))).view(3, 1, 1)
         self._shift = (-torch.tensor(mean) / torch.tensor(std)).to(torch.float32).view(3, 1, 1)
         self._grey = (0.5 / torch.tensor(std)).to(torch.float32).view(3, 1, 1)
-        self._cache: dict[int, Parts] = {}
-        self._cached_bytes = 0
         self._order: tuple[int, np.ndarray] | None = None
+        self._cache  # noqa: B018  # made here, so that processes forked from this one have it
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -61,15 +63,17 @@ class ImageDataset(Dataset[EntryT], Generic[EntryT, SampleT, Parts]):
 
     def decoded(self, index: int) -> Parts:
         """One sample before augmentation, from memory or from its files; not to be written to."""
-        if index in self._cache:
-            return self._cache[index]
+        kept = self._cache.get(index)
+        if kept is not None:
+            return kept  # type: ignore[return-value]  # what `_read` gave
         parts = self._read(self.samples[index])
-        size = sum(part.nbytes for part in parts)
-        worker = get_worker_info()
-        if self._cached_bytes + size <= self.cache_bytes // (worker.num_workers if worker else 1):
-            self._cache[index] = parts
-            self._cached_bytes += size
+        self._cache.put(index, parts)
         return parts
+
+    @cached_property
+    def _cache(self) -> ImageCache:
+        worker = get_worker_info()
+        return ImageCache(len(self.samples), self.cache_bytes // (worker.num_workers if worker else 1))
 
     def normalise(self, image: Tensor, light: Sequence[float] = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
         """uint8 (3, H, W) to float32 with the mean and standard deviation of the seed network's training.
@@ -83,7 +87,7 @@ class ImageDataset(Dataset[EntryT], Generic[EntryT, SampleT, Parts]):
         return image.contiguous().to(torch.float32).mul_(gain).add_(shift)
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_cache": {}, "_cached_bytes": 0}  # worker processes fill their own
+        return {key: value for key, value in self.__dict__.items() if key != "_cache"}  # whoever gets it fills its own
 
     def _read(self, sample: SampleT) -> Parts:
         raise NotImplementedError
@@ -144,11 +148,11 @@ def torch_seed(seed: int) -> Iterator[None]:
         yield
 
 
-def channels_last(image: Tensor) -> Tensor:
-    """The image (3, H, W) with the three bytes of a pixel side by side: it is then resized more than twice as fast."""
-    return image[None].contiguous(memory_format=torch.channels_last)[0]
-
-
-def size_text(tensor: Tensor) -> str:
-    """Height x width of an image or a mask, for messages."""
-    return f"{tensor.shape[-2]}x{tensor.shape[-1]}"
+def on_canvas(values: Tensor, size: tuple[int, int], top: int, left: int, fill: float) -> Tensor:
+    """The values (..., H, W) with their first pixel at (top, left) of `size`, and `fill` around them."""
+    height, width = values.shape[-2:]
+    if (height, width) == size:
+        return values
+    canvas = values.new_full((*values.shape[:-2], *size), fill)
+    canvas[..., top : top + height, left : left + width] = values
+    return canvas

@@ -7,10 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fna.arch.arch import Place, Tap, stem_conv, tap_channels
-from fna.arch.layers import MBConv, Op
+from fna.arch.layers import Conv, MBConv, Op
 from fna.arch.space import Path, Space, largest_op, space_places
 from fna.errors import UserError
 from fna.nn.layers import ConvNormActivation, Layer
+from fna.nn.mixture import Branch, Group, Norm, mixture
 
 
 class MixedLayer(nn.Module):
@@ -18,7 +19,9 @@ class MixedLayer(nn.Module):
 
     def __init__(self, place: Place, candidates: Sequence[Op], plain_norm: bool) -> None:
         super().__init__()
+        self.place = place
         self.candidates = tuple(candidates)
+        self.residual = place.stride == 1 and place.cin == place.cout
         for op in candidates:
             if isinstance(op, MBConv):
                 self.add_module(str(op), Layer(place, op, plain_norm))
@@ -35,10 +38,42 @@ class MixedLayer(nn.Module):
     def mix(self, x: Tensor, probabilities: Tensor, expanded: bool = False) -> tuple[Tensor | None, Tensor]:
         """The weighted sum of all candidates (paper Eq. 4); `probabilities` (candidates,) sum to 1.
 
-        With `expanded` also that of their expanded tensors, which then have one width.
+        With `expanded` also that of their expanded tensors, which then have one width. Otherwise there is no gradient
+        for the weights, see `fna.nn.mixture`.
         """
+        if not expanded:
+            return None, mixture(x, self.groups(), probabilities, self.residual)
         inside, outputs = zip(*(self.both(x, c) for c in range(len(self.candidates))), strict=True)
-        return weighted(inside, probabilities) if expanded else None, weighted(outputs, probabilities)
+        return weighted(inside, probabilities), weighted(outputs, probabilities)
+
+    def groups(self) -> list[Group]:
+        """The candidates in groups with a common expanded tensor: none in common, each has weights of its own."""
+        ops = [(c, op) for c, op in enumerate(self.candidates) if isinstance(op, MBConv)]
+        return [self._group([(c, op)]) for c, op in ops]
+
+    @torch.no_grad()
+    def _group(self, members: Sequence[tuple[int, MBConv]]) -> Group:
+        """Candidates whose expanded tensors are the leading channels of the widest one's."""
+        expansion, branches = max(op.expansion for _, op in members), []
+        for kernel in dict.fromkeys(op.kernel for _, op in members):
+            alike = [(c, op) for c, op in members if op.kernel == kernel]
+            widest = MBConv(kernel, expansion)
+            *_, conv, project = self.place.convs(widest)
+            weight, norm = self._tensors(widest, conv)
+            # Channels that a narrower candidate lacks are read with zeros.
+            rows = [self._tensors(op, self.place.convs(op)[-1])[0] for _, op in alike]
+            rows = [F.pad(row, (0, 0, 0, 0, 0, conv.cout - row.shape[1])) for row in rows]
+            last = self._tensors(widest, project)[1]
+            branches.append(Branch(conv, weight, norm, torch.cat(rows), tuple(c for c, _ in alike), last))
+        if expansion == 1:
+            return Group(None, None, tuple(branches))
+        return Group(*self._tensors(widest, self.place.convs(widest)[0]), tuple(branches))
+
+    def _tensors(self, op: MBConv, conv: Conv) -> tuple[Tensor, Norm]:
+        """Weight and norm of one convolution of a candidate."""
+        part = self.get_submodule(f"{op}.{conv.name}")
+        assert isinstance(part, ConvNormActivation)
+        return part.conv.weight, Norm.of(part.norm, conv.cout)
 
     def weights_of(self, choice: int) -> dict[str, Tensor]:
         """The weights of one candidate under the names of a backbone's layer."""
@@ -57,7 +92,19 @@ class SharedLayer(MixedLayer):
         super().__init__(place, [largest], plain_norm)
         self.candidates = tuple(candidates)
         self.whole = str(largest)
-        self.place = place
+
+    def groups(self) -> list[Group]:
+        """The candidates in groups with a common expanded tensor: all that have an expansion."""
+        ops = [(c, op) for c, op in enumerate(self.candidates) if isinstance(op, MBConv)]
+        parts = [[(c, op) for c, op in ops if (op.expansion > 1) is expands] for expands in (True, False)]
+        return [self._group(members) for members in parts if members]
+
+    def _tensors(self, op: MBConv, conv: Conv) -> tuple[Tensor, Norm]:
+        """Weight and norm of one convolution of a candidate: parts of the largest one's."""
+        part = self.get_submodule(f"{self.whole}.{conv.name}")
+        assert isinstance(part, ConvNormActivation)
+        weight = _part(conv.name, part.conv.weight, self.place.cin * op.expansion, op.kernel)
+        return weight, Norm.of(part.norm, conv.cout)
 
     def both(self, x: Tensor, choice: int) -> tuple[Tensor, Tensor]:
         """Expanded tensor and output of one candidate; the identity has its input for both."""
@@ -73,7 +120,7 @@ class SharedLayer(MixedLayer):
             y = F.conv2d(y, weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
             y = part.activation(_norm(part.norm, y))
             expanded = y if conv.name == "expand" else expanded
-        return expanded, x + y if layer.residual else y
+        return expanded, x + y if self.residual else y
 
     def weights_of(self, choice: int) -> dict[str, Tensor]:
         """The weights of one candidate under the names of a backbone's layer."""
@@ -186,7 +233,7 @@ class SuperNet(nn.Module):
         """(N, 3, H, W) -> one tensor per tap; one candidate per layer with `path`, else the mixture of all.
 
         An empty `memory` is filled with what every stage of `path` got; a filled one saves the stages that another path
-        on the same images has in common with that one.
+        on the same images has in common with that one. The mixture has gradients for the alphas and the head only.
         """
         if path is not None:
             self.space.check_path(path)
@@ -197,7 +244,8 @@ class SuperNet(nn.Module):
             first, x, before = memory.latest(path)
             outputs |= before
         else:
-            x = self.stem(images)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and path is not None):
+                x = self.stem(images)
         for s, stage in enumerate(self.stages):
             if s < first:
                 continue
@@ -212,7 +260,9 @@ class SuperNet(nn.Module):
                 if path is None and len(layer.candidates) > 1:
                     expanded, x = layer.mix(x, next(mixture), wanted)
                 else:
-                    expanded, x = layer.both(x, next(choices) if len(layer.candidates) > 1 else 0)
+                    # In the mixture nothing before the first alpha needs a gradient.
+                    with torch.set_grad_enabled(torch.is_grad_enabled() and (path is not None or x.requires_grad)):
+                        expanded, x = layer.both(x, next(choices) if len(layer.candidates) > 1 else 0)
                 if wanted:
                     outputs[inside] = expanded
             outputs[Tap(s)] = x

@@ -10,7 +10,7 @@ from fna.errors import UserError
 from fna.report.files import RunFiles, StageFiles, dense, same_backbone
 
 FREE = {"seed", "search", "budget", "baseline", "weights", "backbone", "mean", "std"}
-FREE |= {"remap", "device", "threads", "workers", "checkpoint_minutes"}
+FREE |= {"remap", "device", "threads", "workers", "cache", "checkpoint_minutes"}
 """Keys of the configuration that may differ between results of one table: what is compared, and how it was run.
 
 So may `adapt.init`: a network from random weights is a row of its own."""

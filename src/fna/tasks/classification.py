@@ -46,11 +46,13 @@ class Classification(CheckedTask):
             True,
             augment.flip,
             self.random_seed(replica),
+            self.cache_bytes,
         )
 
     def validation(self) -> ClassificationDataset:
         """The centres of the images in order."""
-        return ClassificationDataset(self.data.splits["val"], self.mean, self.std, self.imgsz, False)
+        val = self.data.splits["val"]
+        return ClassificationDataset(val, self.mean, self.std, self.imgsz, False, cache_bytes=self.cache_bytes)
 
     def collate(self, samples: list[Any]) -> Batch:
         """Images of one size, and labels."""

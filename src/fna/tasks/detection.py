@@ -65,11 +65,13 @@ class Detection(CheckedTask):
             self.resize if augment.resize is None else Resize(augment.resize),
             BoxAugment(augment.flip, augment.ssd),
             self.random_seed(replica),
+            self.cache_bytes,
         )
 
     def validation(self) -> DetectionDataset:
         """Whole images in order."""
-        return DetectionDataset(self.data.splits["val"], self.mean, self.std, self.resize, None)
+        val = self.data.splits["val"]
+        return DetectionDataset(val, self.mean, self.std, self.resize, None, cache_bytes=self.cache_bytes)
 
     def collate(self, samples: list[Any]) -> Batch:
         """Images padded to one size, boxes to one number."""

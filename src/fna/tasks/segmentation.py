@@ -53,12 +53,19 @@ class Segmentation(CheckedTask):
             dataset.Augment(augment.scales, augment.crop, augment.flip, augment.jitter),
             augment.resize or self.config.imgsz,
             self.random_seed(replica),
+            self.cache_bytes,
         )
 
     def validation(self) -> dataset.SegmentationDataset:
         """Whole images in order."""
         return dataset.SegmentationDataset(
-            self.data.splits["val"], self.mean, self.std, self.data.label_mapping, None, self.config.imgsz
+            self.data.splits["val"],
+            self.mean,
+            self.std,
+            self.data.label_mapping,
+            None,
+            self.config.imgsz,
+            cache_bytes=self.cache_bytes,
         )
 
     def collate(self, samples: list[Any]) -> Batch:

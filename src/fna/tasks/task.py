@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from fna.arch.arch import HW, Outputs
 from fna.arch.heads import Head, describe
-from fna.config import Augment, Config
+from fna.config import Augment, Config, parse_bytes
 from fna.data.check import check
 from fna.data.samples import Data
 from fna.data.stream import ImageDataset, split
@@ -84,6 +84,7 @@ class CheckedTask:
         self.data: Any = data
         self.mean, self.std = tuple(mean), tuple(std)
         self.classes = data.classes
+        self.cache_bytes = parse_bytes(config.cache)
         self.report: Any = check(data)
         if self.report.errors:
             raise UserError(

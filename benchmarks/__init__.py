@@ -1,0 +1,4 @@
+"""What `fna` takes in time and memory, each figure beside a reference that was measured in the same run.
+
+`python -m benchmarks --help`; what is measured and how is in docs/performance.md.
+"""

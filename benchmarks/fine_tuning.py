@@ -1,0 +1,60 @@
+"""A fine-tuning step against a minimal loop written by hand: same model, optimizer, precision and data."""
+
+from collections.abc import Callable
+
+from benchmarks.cases import ENDLESS, Bench, endless_steps, opened, small_cases
+from benchmarks.plain import training_loop
+from benchmarks.rows import Row
+from benchmarks.settings import Settings
+from benchmarks.timing import compared, race
+from fna.adapt import learning_rate, optimizer_for, remapped, stream, total_steps, training_mode, training_step
+from fna.evaluate import to_device
+from fna.nn.network import build
+from fna.schedules import set_lr
+from fna.study.random_images import OneBatch
+
+NAME = "fine-tuning step"
+AT_MOST = 1.03
+OURS, REFERENCE = "fine-tuning", "minimal loop"
+NOTE = "forward, backward and optimizer, the batch in memory."
+
+
+def fine_tuning(settings: Settings) -> list[Row]:
+    """Of the seed's architecture."""
+    rows = []
+    for case in small_cases(settings):
+        with opened(case, settings) as bench:
+            rows.append(fine_tuning_row(bench))
+    return rows
+
+
+def fine_tuning_row(bench: Bench) -> Row:
+    """One case."""
+    run, how, arch, batch = bench.run, bench.config.adapt, bench.seed.arch, bench.adapt_batch()
+    by_hand = build(arch, bench.task.head(arch), bench.config.output_stride, bench.config.seed)
+    reference = training_loop(bench, by_hand, how, batch)
+    network, _ = remapped(bench.config, bench.task, bench.seed, arch)
+    model, optimizer = run.fabric.setup(network, optimizer_for(network, how))
+    training_mode(network, how)
+    total = total_steps(how, 1000 * how.batch)
+    batches = stream(run, bench.task, OneBatch(batch), 1, 0, ENDLESS)
+    # The body of the loop of `fna.adapt.adapt`, without its logs and validations.
+    with endless_steps(run, NAME) as steps:
+
+        def ours() -> None:
+            next(steps)
+            images = to_device(run, next(batches))
+            set_lr(optimizer, learning_rate(0, total, how))  # small: random targets would be learned into infinity
+            training_step(run, bench.task, model, optimizer, images, how.clip)
+
+        contestants: dict[str, Callable[[], None]] = {OURS: ours, REFERENCE: reference}
+        found = race(contestants, bench.pace, bench.watch).compare(OURS, REFERENCE)
+    return compared(
+        NAME,
+        bench.case("adapt"),
+        OURS,
+        REFERENCE,
+        found,
+        AT_MOST,
+        "forward, backward and optimizer, the batch in memory.",
+    )

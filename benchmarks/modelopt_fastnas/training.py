@@ -1,0 +1,62 @@
+"""Fine-tuning of a network that is already made, by the parts and on the schedule of `fna.adapt`."""
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from typing import Any
+
+from fna.adapt import (
+    learning_rate,
+    optimizer_for,
+    refresh_norms,
+    stream,
+    total_steps,
+    training_mode,
+    training_step,
+)
+from fna.evaluate import evaluate, to_device
+from fna.files import write_json
+from fna.nn.network import Network
+from fna.run import MetricsLog, Run
+from fna.schedules import set_lr
+from fna.tasks.task import CheckedTask, Task
+
+
+def with_samples(task: Task, **splits: Sequence[Any]) -> Task:
+    """The same task with other samples in the named splits (`train`, `val`)."""
+    assert isinstance(task, CheckedTask)
+    other = copy(task)
+    other.data = replace(task.data, splits=task.data.splits | splits)
+    return other
+
+
+def fine_tune(run: Run, task: Task, network: Network, stage: str, replica: int) -> dict[str, Any]:
+    """Refresh the norms of `network` and train it as `adapt` is configured; resumes where the stage stopped.
+
+    `replica` names the training stream: 0 is that of `fna adapt`. Writes STAGE/metrics.csv, last.ckpt and metrics.json
+    (`best` and `last` validation score, a fraction), and returns the latter.
+    """
+    done = run.read_json(f"{stage}/metrics.json")
+    if done is not None:
+        return dict(done)
+    how, data, key = run.config.adapt, task.training(run.config.adapt.augment, replica=replica), f"val/{task.score}"
+    model, optimizer = run.fabric.setup(network, optimizer_for(network, how))
+    parts = {"network": network, "optimizer": optimizer}
+    first = run.restore(f"{stage}/last.ckpt", parts)
+    if first == 0:
+        refresh_norms(run, task, model, data, how.batch, how.refresh_steps)
+    log = MetricsLog(run.folder / stage / "metrics.csv", first)
+    training_mode(network, how)
+    total = total_steps(how, len(data))
+    batches = stream(run, task, data, how.batch, first, total)
+    for step in run.steps(stage, first, total, lambda done: run.save(f"{stage}/last.ckpt", parts, done)):
+        set_lr(optimizer, learning_rate(step, total, how))
+        loss = training_step(run, task, model, optimizer, to_device(run, next(batches)), how.clip)
+        if (step + 1) % how.validate_steps == 0 or step + 1 == total:
+            score = float(evaluate(run, task, model).result()["score"])
+            run.note(f"  {stage} {step + 1}/{total}  loss {loss:.3f}  {key} {100 * score:.1f}")
+            log.add(step, loss=loss, **{key: score})
+    scores = [float(row[key]) for row in log.rows if row.get(key)]
+    result = {"best": max(scores), "last": scores[-1], "steps": total}
+    write_json(run.folder / stage / "metrics.json", result)
+    return result

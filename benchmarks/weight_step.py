@@ -1,0 +1,84 @@
+"""A weight step of the search: the super network on one path against an ordinary network of that architecture."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count, cycle
+
+from benchmarks.cases import ENDLESS, SHARING, Bench, endless_steps, opened, small_cases
+from benchmarks.plain import training_loop
+from benchmarks.rows import Row
+from benchmarks.settings import Settings
+from benchmarks.timing import compared, race
+from fna.adapt import stream, training_step
+from fna.arch.space import Path
+from fna.evaluate import to_device
+from fna.nn.network import Network, build
+from fna.nn.supernet import SuperNet
+from fna.schedules import set_lr
+from fna.search import Times, learning_rate, make_choices, make_space, optimizers, picks_of, sample_path, super_network
+from fna.study.random_images import OneBatch
+
+NAME = "weight step"
+AT_MOST = 1.05
+PATHS = 4
+"""Sampled paths that the steps take in turn, the reference with a network for each."""
+
+
+def weight_step(settings: Settings) -> list[Row]:
+    """With weights of each candidate's own, as the paper has them, and with shared ones."""
+    rows = []
+    for share in SHARING[settings.size]:
+        for case in small_cases(settings, share=share):
+            with opened(case, settings) as bench:
+                rows.append(weight_bench(bench)[0])
+    return rows
+
+
+def weight_bench(bench: Bench) -> tuple[Row, list[Path]]:
+    """One case, and the paths that were taken."""
+    how, config = bench.config.search, bench.config
+    space, batch = make_space(bench.task, bench.seed, how), bench.search_batch()
+    network = super_network(config, bench.task, bench.seed, space, 0)
+    supernet, choices = network.backbone, make_choices(space, bench.seed, how)
+    assert isinstance(supernet, SuperNet)
+    seed_picks = picks_of(choices, space.path_of(bench.seed.arch))
+    paths = [sample_path(choices, seed_picks, supernet, how, (config.seed, 0, step), False) for step in range(PATHS)]
+    plain = cycle([training_loop(bench, plain_network(bench, network, path), how, batch) for path in paths])
+
+    model, weights, _ = bench.run.fabric.setup(network, *optimizers(network, supernet, how))
+    model.train()
+    times = Times.of(how, 100 * how.batch)
+    batches, position = stream(bench.run, bench.task, OneBatch(batch), 1, 0, ENDLESS), count()
+    # The body of the loop of `fna.search.search_once`, without its logs.
+    with endless_steps(bench.run, NAME) as steps:
+
+        def ours() -> None:
+            next(steps)
+            images = to_device(bench.run, next(batches))
+            path = sample_path(choices, seed_picks, supernet, how, (config.seed, 0, next(position) % PATHS), False)
+            set_lr(weights, learning_rate(0, times, how))  # small: random targets would be learned into infinity
+            training_step(bench.run, bench.task, model, weights, images, how.clip, path)
+
+        def reference() -> None:
+            next(plain)()
+
+        contestants: dict[str, Callable[[], None]] = {"ours": ours, "reference": reference}
+        pace = replace(bench.pace, warmup=PATHS)
+        found = race(contestants, pace, bench.watch).compare("ours", "reference")
+    note = f"{PATHS} paths in turn, each of them also an ordinary network; a step is forward, backward and optimizer."
+    row = compared(NAME, bench.case("search"), "one path", "that path as a network", found, AT_MOST, note)
+    return row, paths
+
+
+def plain_network(bench: Bench, network: Network, path: Path) -> Network:
+    """The architecture of a path with the weights that the super network has there."""
+    supernet = network.backbone
+    assert isinstance(supernet, SuperNet)
+    arch = supernet.space.pick(path)
+    plain = build(arch, bench.task.head(arch), bench.config.output_stride, bench.config.seed)
+    norms_alike = bench.config.search.norm == "seed"
+    plain.backbone.load_state_dict(
+        {name: tensor.detach().clone() for name, tensor in supernet.path_weights(path).items()}, strict=norms_alike
+    )
+    plain.head.load_state_dict(network.head.state_dict())
+    return plain

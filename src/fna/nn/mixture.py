@@ -1,0 +1,171 @@
+"""The softmax mixture of a layer's candidates, with gradients for the alphas and the layer's input only.
+
+A step of the alphas (paper 3.2, Eq. 4) needs no gradient of the weights. So the wide tensors inside the candidates are
+not kept by autograd: of each only the depthwise convolution's output, from which the rest is computed again in the
+backward pass (two norms and a 1x1 convolution, which cost little beside the depthwise convolution). Candidates that
+share their expanded channels also share the work, and each candidate's probability is a factor of its last norm's scale
+and shift, so that weighting costs nothing.
+
+Batch norms use their statistics of the batch in training mode, and leave their running ones alone: those belong to
+single paths, and only evaluation mode reads them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fna.arch.layers import Conv
+
+Moments = tuple[Tensor, Tensor]
+"""Mean and inverse standard deviation of each channel; empty tensors where the running ones serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A batch norm's leading channels as tensors: without running statistics where those of the batch are used."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+    mean: Tensor | None
+    var: Tensor | None
+    eps: float
+
+    @staticmethod
+    def of(module: nn.Module, channels: int) -> "Norm":
+        """The first `channels` of a batch norm in its present mode."""
+        assert isinstance(module, nn.BatchNorm2d)
+        running = (None, None) if module.training else (module.running_mean, module.running_var)
+        tensors = (module.weight, module.bias, *running)
+        return Norm(*(None if tensor is None else tensor.detach()[:channels] for tensor in tensors), module.eps)
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Moments]:
+        """(N, C, H, W) normalised, and what the backward pass needs to know."""
+        y, mean, inverse = torch.native_batch_norm(
+            x, self.weight, self.bias, self.mean, self.var, self.mean is None, 0.0, self.eps
+        )
+        return y, (mean, inverse)
+
+    def again(self, x: Tensor, moments: Moments) -> Tensor:
+        """The same output for the same input, without another look at the statistics."""
+        if self.mean is not None:
+            return self(x)[0]
+        mean, inverse = moments
+        return torch.native_batch_norm(x, self.weight, self.bias, mean, inverse.square().reciprocal(), False, 0.0, 0.0)[0]
+
+    def backward(self, gradient: Tensor, x: Tensor, moments: Moments) -> Tensor:
+        """The gradient of the input from that of the output."""
+        args = (self.weight, self.mean, self.var, *moments, self.mean is None, self.eps, [True, False, False])
+        return torch.ops.aten.native_batch_norm_backward(gradient, x, *args)[0]  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What follows the expansion: a depthwise convolution with its norm, and the projection of one or more candidates.
+
+    `project` (len(candidates) * cout, hidden, 1, 1) has the candidates' weights one below the other.
+    """
+
+    conv: Conv
+    depthwise: Tensor
+    norm: Norm
+    project: Tensor
+    candidates: tuple[int, ...]
+    last: Norm
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Candidates with the same expanded tensor; without an expansion that is the layer's input."""
+
+    expand: Tensor | None
+    norm: Norm | None
+    branches: tuple[Branch, ...]
+
+
+def mixture(x: Tensor, groups: Sequence[Group], probabilities: Tensor, residual: bool) -> Tensor:
+    """The sum of all candidates' outputs, each times its probability; (N, cin, H, W) -> (N, cout, H', W').
+
+    `probabilities` (candidates,) sum to 1, so what a residual layer adds, and its identity, are one time the input.
+    """
+    dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+    total = x if residual else None
+    for group in groups:
+        for branch, z in zip(group.branches, _Projected.apply(x.to(dtype), group), strict=True):
+            norm, cout = branch.last, z.shape[1] // len(branch.candidates)
+            ones = probabilities.new_ones(cout) if norm.weight is None else norm.weight
+            zeros = torch.zeros_like(ones) if norm.bias is None else norm.bias
+            chosen = [probabilities[c] for c in branch.candidates]
+            scale, shift = (torch.cat([p * vector for p in chosen]) for vector in (ones, zeros))
+            running = [None if v is None else v.repeat(len(chosen)) for v in (norm.mean, norm.var)]
+            y = F.batch_norm(z, *running, scale, shift, norm.mean is None, 0.0, norm.eps)
+            for part in y.split(cout, 1):
+                total = part if total is None else total + part
+    assert total is not None
+    return total
+
+
+class _Projected(torch.autograd.Function):
+    """What the projections of a group's branches give, before their norms, with a gradient for the input only."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, group: Group) -> tuple[Tensor, ...]:  # type: ignore[override]
+        expanded, first = _expanded(x, group)
+        saved, outputs = [x, *first], []
+        for branch in group.branches:
+            inside = _depthwise(expanded, branch)
+            y, moments = branch.norm(inside)
+            outputs.append(F.conv2d(y.clamp_(0, 6), branch.project.to(x.dtype)))
+            saved += [inside, *moments]
+        ctx.save_for_backward(*saved)
+        ctx.group = group
+        return tuple(outputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        group: Group = ctx.group
+        x, mean, inverse, *saved = ctx.saved_tensors
+        before = x if group.expand is None else F.conv2d(x, group.expand.to(x.dtype))
+        total: Tensor | None = None
+        for i, (branch, gradient) in enumerate(zip(group.branches, gradients, strict=True)):
+            inside, *moments = saved[3 * i : 3 * i + 3]
+            g = F.conv2d(gradient, branch.project.transpose(0, 1).to(x.dtype))
+            g = _through(branch.norm, g, inside, (moments[0], moments[1]))
+            g = _depthwise_backward(g, before, branch)
+            total = g if total is None else total.add_(g)
+        assert total is not None
+        if group.expand is not None and group.norm is not None:
+            total = _through(group.norm, total, before, (mean, inverse))
+            total = F.conv2d(total, group.expand.transpose(0, 1).to(x.dtype))
+        return total, None
+
+
+def _expanded(x: Tensor, group: Group) -> tuple[Tensor, Moments]:
+    """The activated expanded tensor (N, hidden, H, W); the input itself without an expansion."""
+    if group.expand is None or group.norm is None:
+        return x, (x.new_empty(0), x.new_empty(0))
+    y, moments = group.norm(F.conv2d(x, group.expand.to(x.dtype)))
+    return y.clamp_(0, 6), moments
+
+
+def _depthwise(x: Tensor, branch: Branch) -> Tensor:
+    conv = branch.conv
+    return F.conv2d(x, branch.depthwise.to(x.dtype), None, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+
+def _depthwise_backward(gradient: Tensor, x: Tensor, branch: Branch) -> Tensor:
+    """The gradient of the input; of `x` only the shape matters."""
+    conv = branch.conv
+    stride, dilation = [conv.stride] * 2, [conv.dilation] * 2
+    how = (stride, list(conv.padding), dilation, False, [0, 0], conv.groups, [True, False, False])
+    weight = branch.depthwise.to(x.dtype)
+    return torch.ops.aten.convolution_backward(gradient, x, weight, None, *how)[0]  # type: ignore[no-any-return]
+
+
+def _through(norm: Norm, gradient: Tensor, x: Tensor, moments: Moments) -> Tensor:
+    """Back through ReLU6 and the norm whose input was `x`."""
+    gradient = torch.ops.aten.hardtanh_backward(gradient, norm.again(x, moments), 0, 6)
+    return norm.backward(gradient, x, moments)

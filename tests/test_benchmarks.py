@@ -1,0 +1,325 @@
+"""The benchmarks: statistics on clocks that are known, tables by hand, and every benchmark on tiny shapes."""
+
+import gc
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import __main__ as command
+from benchmarks import growth, paper
+from benchmarks.alpha_step import one_by_one, ours, start
+from benchmarks.cases import Bench, changed, opened, paper_cases, small_cases
+from benchmarks.memory import largest
+from benchmarks.paper_hours import hours_rows, printed_hours
+from benchmarks.peak import peak_memory
+from benchmarks.rows import Quartiles, Row, markdown, measured, single
+from benchmarks.settings import Settings
+from benchmarks.suite import BENCHMARKS, EXTRA
+from benchmarks.timing import Pace, Stopwatch, compare, compared, quartiles, race
+from benchmarks.utilisation import mixture_flops, training_flops
+from benchmarks.weight_step import plain_network
+from fna.arch.cost import candidate_madds
+from fna.nn.supernet import SuperNet
+from fna.search import make_space
+from fna.study.cost import TABLE_2, TABLE_4
+from fna.tasks.task import Batch
+from study.cost_runs import write_run
+
+TINY = Settings(size="tiny")
+MIB = 2**20
+
+
+class FakeTime:
+    """A clock that only the contestants move."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.calls: list[str] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def contestant(self, name: str, *seconds: float) -> Callable[[], None]:
+        """Takes so many seconds at its calls, in turn."""
+        durations = iter(seconds)
+
+        def call() -> None:
+            self.calls.append(name)
+            self.now += next(durations)
+
+        return call
+
+
+def test_ratios_are_taken_in_pairs_and_the_order_turns_round() -> None:
+    time = FakeTime()
+    # The machine is twice as slow in the second round and ten times in the third: no ratio sees it.
+    ours, theirs = time.contestant("a", 9, 1, 2, 10, 3), time.contestant("b", 9, 2, 4, 20, 3)
+    found = compare(ours, theirs, rounds=4, warmup=1, clock=time)
+    assert time.calls == ["a", "b", *"ab", *"ba", *"ab", *"ba"]
+    # Ratios 0.5, 0.5, 0.5, 1; quartiles between the values at 0.75, 1.5 and 2.25 steps from the first.
+    assert found.ratio == Quartiles(0.5, 0.5, 0.625)
+    assert found.contestant == Quartiles(1.75, 2.5, 4.75)  # of 1, 2, 3, 10
+    assert found.reference == Quartiles(2.75, 3.5, 8.0)  # of 2, 3, 4, 20
+    assert found.rounds == 4
+
+
+def test_a_round_is_not_begun_when_the_time_is_spent_but_two_are_always_made() -> None:
+    time = FakeTime()
+    contestants = {"a": time.contestant("a", *[3.0] * 9), "b": time.contestant("b", *[3.0] * 9)}
+    assert len(race(contestants, Pace(9, 0, 10.0), Stopwatch(clock=time)).seconds["a"]) == 2
+    assert len(race(contestants, Pace(9, 0, 13.0), Stopwatch(clock=time)).seconds["a"]) == 3
+    assert len(race(contestants, Pace(9, 0, 0.0), Stopwatch(clock=time)).seconds["a"]) == 2
+
+
+def test_a_device_is_waited_for_once_after_all_calls() -> None:
+    time = FakeTime()
+    watch = Stopwatch(time.contestant("wait", 6.0), calls=3, clock=time)
+    assert watch.seconds(time.contestant("step", 1, 2, 3)) == 4.0
+    assert time.calls == ["step", "step", "step", "wait"]
+
+
+def test_garbage_is_collected_before_and_after_but_not_during() -> None:
+    seen: list[bool] = []
+    race({"a": lambda: seen.append(gc.isenabled())}, Pace(2, 1))
+    assert seen == [False] * 3
+    assert gc.isenabled()
+
+
+def test_quartiles_of_few_values() -> None:
+    assert quartiles([5.0]) == Quartiles(5.0, 5.0, 5.0)
+    assert quartiles([1.0, 2.0, 3.0, 4.0, 5.0]) == Quartiles(2.0, 3.0, 4.0)
+
+
+def test_the_table_says_what_is_wanted_and_whether_it_is_reached() -> None:
+    time = FakeTime()
+    found = compare(time.contestant("a", 1.0, 1.08), time.contestant("b", 1.0, 1.0), 2, 0, clock=time)
+    rows = [
+        compared("weight step", "small", "path", "network", found, 1.05, "four paths."),
+        compared("weight step", "large", "path", "network", found, 1.02, "four paths."),
+        measured("memory", "small", "alpha step", single(1234.5), "MiB"),
+        measured("start", "help", "fna --help", Quartiles(0.4, 0.6, 0.7), "s", 0.5),
+    ]
+    assert markdown(rows).splitlines() == [
+        "| benchmark | case | ours | reference | ratio | wanted | reached |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| weight step | small | path: 1.04 s | network: 1 s | 1.04 (1.02 to 1.06) | at most 1.05 | yes |",
+        "| weight step | large | path: 1.04 s | network: 1 s | 1.04 (1.02 to 1.06) | at most 1.02 | no |",
+        "| memory | small | alpha step: 1,234 MiB | – | – | – | – |",
+        "| start | help | fna --help: 0.6 s | – | – | at most 0.5 s | no |",
+        "",
+        "- weight step: four paths.",
+    ]
+
+
+def fill(mebibytes: int) -> None:
+    """Touch so much memory, and let it go."""
+    torch.ones(mebibytes * MIB // 4)
+
+
+def test_a_peak_is_what_the_function_had_and_not_what_this_process_has() -> None:
+    held = torch.ones(512 * MIB // 4)  # here, and no part of what the other process needs
+    assert 200 <= peak_memory(fill, 200) / MIB <= 260
+    assert len(held)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2, 3, 4, 5, 7, 8, 9, 100, 127, 128, 129, 500])
+@pytest.mark.parametrize("smallest", [1, 2])
+def test_the_largest_batch_by_doubling_and_halving(limit: int, smallest: int) -> None:
+    tried: list[int] = []
+
+    def fits(batch: int) -> bool:
+        tried.append(batch)
+        return batch <= limit
+
+    assert largest(fits, smallest, most=200) == (min(limit, 200) if limit >= smallest else 0)
+    assert len(tried) == len(set(tried)) <= 16
+
+
+def test_a_late_search_for_the_largest_batch_gives_what_is_known_to_fit() -> None:
+    calls = iter([False, False, True, True])
+    assert largest(lambda batch: batch <= 100, 1, lambda: next(calls)) == 4
+
+
+def test_exponents_of_known_laws() -> None:
+    assert growth.exponent({1: 3.0, 2: 6.0, 4: 12.0}) == pytest.approx(1.0)
+    assert growth.exponent({2: 5.0, 8: 5.0 * 4**1.5, 32: 5.0 * 16**1.5}) == pytest.approx(1.5)
+    assert [growth.verdict(p) for p in (0.05, 0.5, 0.95, 1.09, 1.2)] == [
+        "constant",
+        "less than linear",
+        "linear",
+        "linear",
+        "more than linear",
+    ]
+
+
+def smooth_losses(outputs: Any, batch: Batch) -> dict[str, torch.Tensor]:
+    """In place of SSD's, whose choice of hard negatives is another one at the slightest rounding.
+
+    Of the 8 x 8 cells with 4 boxes and the 4 x 4 with 6: norms over maps of one cell are too steep for rounded numbers.
+    """
+    logits, boxes = (outputs[name][:, : 8 * 8 * 4 + 4 * 4 * 6] for name in ("cls_logits", "bbox_regression"))
+    return {"classification": logits.softmax(2)[..., 0].square().mean(), "bbox_regression": boxes.tanh().mean()}
+
+
+@pytest.mark.parametrize(("case", "share"), [(0, False), (1, False), (0, True), (1, True)])
+def test_alpha_gradients_are_those_of_the_straightforward_form(
+    case: int, share: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Norms over few images and cells are steep, so rounding may show as much as a change of the input by 1e-6 does.
+    chosen = small_cases(TINY, share=share, norm="seed", batch=8)[case]
+    if chosen.config.task == "det":
+        chosen = replace(chosen, config=changed(chosen.config, {"imgsz": "128x128"}))
+    with opened(chosen, TINY) as bench:
+        if bench.config.task == "det":
+            monkeypatch.setattr(bench.task, "losses", smooth_losses)
+        network, batch = start(bench), bench.search_batch()
+        spread_alphas(network.backbone)
+        # References first: their weights are copies, and a step of ours moves the running statistics.
+        expected = [gradients_of(*one_by_one(bench, network, batch, everything)) for everything in (True, False)]
+        nearby = {**batch, "image": batch["image"] * (1 + 1e-6)}
+        disturbed = torch.cat(gradients_of(*one_by_one(bench, network, nearby, False)))
+        found = gradients_of(*ours(bench, network, batch))
+    for reference in expected:
+        assert len(found) == len(reference) > 10
+        mine, theirs = torch.cat(found), torch.cat(reference)
+        allowed = max(1e-4, float((disturbed - theirs).norm() / theirs.norm()))
+        assert float((mine - theirs).norm() / theirs.norm()) < allowed < 0.05
+
+
+def spread_alphas(supernet: torch.nn.Module) -> None:
+    """Alphas that are not alike, so that a swapped candidate would be seen."""
+    assert isinstance(supernet, SuperNet)
+    for alpha in supernet.alphas:
+        alpha.data.copy_(torch.randn(alpha.shape))
+
+
+def gradients_of(step: Callable[[], object], alphas: torch.optim.Optimizer) -> list[torch.Tensor]:
+    """What one step hands to its optimizer."""
+    found: list[torch.Tensor] = []
+
+    def keep(*_: object) -> None:
+        found.extend(p.grad.clone() for group in alphas.param_groups for p in group["params"])
+
+    alphas.register_step_pre_hook(keep)
+    torch.manual_seed(0)  # of the dropout
+    step()
+    return found
+
+
+def test_the_reference_of_a_weight_step_is_that_path_with_its_weights() -> None:
+    with opened(small_cases(TINY, share=False)[0], TINY) as bench:
+        network, images = start(bench).train(), bench.search_batch()["image"]
+        supernet = network.backbone
+        assert isinstance(supernet, SuperNet)
+        path = tuple(len(candidates) - 2 for _, candidates in supernet.space.searched)
+        plain = plain_network(bench, network, path).train()
+        torch.manual_seed(0)  # of the dropout
+        expected = plain(images)
+        torch.manual_seed(0)
+        torch.testing.assert_close(network(images, path), expected)
+
+
+def test_operations_of_the_papers_seed_are_six_a_multiply_add_and_mixtures_count_every_candidate() -> None:
+    case = paper_cases(Settings())[0]
+    with opened(case, Settings()) as bench:
+        # MobileNetV2 with DeepLabv3 at 1024x2048 has 24.52 G multiply-adds (paper, Table 1).
+        assert training_flops(bench, bench.seed.arch, (1024, 2048), 2) == pytest.approx(12 * 24.52e9, rel=1e-3)
+        assert all_candidates_by_paths(bench) == pytest.approx(mixture_flops(bench, space_of(bench), (321, 321), 1))
+
+
+def space_of(bench: Bench):  # type: ignore[no-untyped-def]
+    return make_space(bench.task, bench.seed, bench.config.search)
+
+
+def all_candidates_by_paths(bench: Bench) -> float:
+    """A network of the first candidates, and what every other candidate costs more than nothing."""
+    space = space_of(bench)
+    costs = candidate_madds(space, (321, 321), 16)
+    first = training_flops(bench, space.pick((0,) * len(costs)), (321, 321), 1) / 6
+    return 4 * (first + sum(cost for row in costs for cost in row[1:]))
+
+
+def test_hours_are_beside_the_papers() -> None:
+    assert printed_hours(TABLE_2, "FNA", 1) == 1.4
+    assert printed_hours(TABLE_4, "FNA (SSDLite)", 5) == 15 * 24
+    case = paper_cases(Settings())[0]
+    search, adapt = hours_rows(case, {kind: (8, 0.5) for kind in ("weight", "alpha", "refresh", "train")}, Settings())
+    # Steps of batch 16 take 1 s: 80 epochs of 148 weight steps and 50 of alpha steps; 2000 and 100,000 batches.
+    assert search.contestant_value.median == pytest.approx((80 + 50) * 148 / 3600)
+    assert adapt.contestant_value.median == pytest.approx(102_000 / 3600)
+    assert (search.reference_value, adapt.reference_value) == (single(1.4), single(34.4))
+    only_search = hours_rows(case, {kind: (16, 1.0) for kind in ("weight", "alpha")}, Settings())
+    assert [row.case.split(", ")[-1] for row in only_search] == ["architecture adaptation"]
+
+
+def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:
+    tried: list[int] = []
+
+    def measure(bench: Bench) -> paper.Step:
+        tried.append(bench.config.search.batch)
+        if bench.config.search.batch > 1:
+            raise torch.OutOfMemoryError
+        return paper.Step(bench.config.search.batch, 1.0, 0.0, ())
+
+    case = paper.start_of(small_cases(TINY)[0], "32", TINY)
+    found = paper.fitting(case, "search", TINY, Pace(2), measure)
+    assert tried == [2, 1]
+    assert found is not None
+    assert found[1].config.search.batch == 1
+
+
+@pytest.fixture
+def _one_axis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A recipe of the paper instead of three; the largest batch under little memory is found elsewhere."""
+    monkeypatch.setattr(paper, "paper_cases", lambda settings: paper_cases(settings)[-1:])
+    return
+
+
+OWN = ["weight_step", "alpha_step", "fine_tuning", "search_share", "growth", "paper"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_one_axis")
+@pytest.mark.parametrize("name", OWN)
+def test_every_benchmark_runs_on_tiny_shapes(name: str, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "seg", {"search": 36, "train": 324})
+    rows = (BENCHMARKS | EXTRA)[name](Settings(size="tiny", runs=(run,), minutes=0.01))
+    assert rows
+    assert all(isinstance(row, Row) and row.contestant_value.median > 0 for row in rows)
+    if name == "search_share":
+        assert [(row.contestant_value.median, row.reached) for row in rows] == [(pytest.approx(10.0), True)]
+
+
+def test_the_command_writes_json_and_the_table_into_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = compared("b", "case", "ours", "theirs", compare(lambda: None, lambda: None, 2))
+    monkeypatch.setitem(command.BENCHMARKS, "weight_step", lambda settings: [row])
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- results:benchmarks -->\nold\n<!-- /results:benchmarks -->\nafter\n")
+    assert command.main(["weight_step", "--quick", "--out", str(tmp_path / "out"), "--into", str(page)]) == 0
+    written = json.loads((tmp_path / "out/results.json").read_text())
+    assert written["rows"][0]["case"] == "case"
+    assert written["threads"] == 1
+    assert {"torch", "processor", "date", "size", "command"} <= written.keys()
+    assert "old" not in page.read_text()
+    assert "| b | case |" in page.read_text()
+    assert "for orientation only" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["wait_step"], "did you mean 'weight_step'"),
+        (["--device", "gpu"], "write cpu or cuda"),
+        (["--threads", "0"], "must be above zero"),
+    ],
+)
+def test_wrong_flags_are_said(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(words) == 2
+    assert message in capsys.readouterr().err
