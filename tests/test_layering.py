@@ -20,6 +20,7 @@ ORDER = [
     "config",
     "nn weights data",
     "tasks",
+    "processes",
     "run schedules optimizers",
     "search swaps trials adapt evaluate",
     "load report export predict",

@@ -13,7 +13,7 @@ from fna.arch.plain import AnyArch
 from fna.config import Adapt, Config
 from fna.data.loader import loader, processes_here
 from fna.data.stream import StepSampler
-from fna.evaluate import evaluate, to_device
+from fna.evaluate import batch_loss, evaluate, to_device
 from fna.files import write_json, write_text
 from fna.nn.network import Network, build
 from fna.optimizers import weight_optimizer
@@ -27,10 +27,10 @@ from fna.weights.remap import RemapReport, remap, remap_last
 
 
 def stream(run: Run, task: Task, data: Dataset[Any], batch: int, first: int, last: int) -> Iterator[Batch]:
-    """The batches of steps `first` to `last` - 1 of the training stream."""
-    sampler = StepSampler(first, last, batch)
-    processes = processes_here(run.fabric.world_size)
-    return iter(loader(data, sampler, task.collate, run.device, run.config.workers, processes))
+    """The batches of steps `first` to `last` - 1 of the training stream, or this process's share of them."""
+    sampler = StepSampler(first, last, batch, run.rank, run.fabric.world_size)
+    here = processes_here(run.fabric.world_size)
+    return iter(loader(data, sampler, task.collate, run.device, run.config.workers, here))
 
 
 def remapped(config: Config, task: Task, seed: AnySeed, arch: AnyArch) -> tuple[Network, RemapReport | None]:
@@ -112,7 +112,7 @@ def adapt(run: Run, task: Task, seed: AnySeed, arch: AnyArch, stage: str = "trai
         return done
     network, report = remapped(config, task, seed, arch)
     info, data = network_info(config, task, seed, arch), task.training(how.augment)
-    model, optimizer = run.fabric.setup(network, optimizer_for(network, how))
+    model, optimizer = run.setup(network, optimizer_for(network, how))
     parts = {"network": network, "optimizer": optimizer}
     first = run.restore(f"{stage}/last.ckpt", parts)
     if first == 0:
@@ -145,13 +145,13 @@ def training_step(
     run: Run, task: Task, model: nn.Module, optimizer: Optimizer, batch: Batch, clip: float, *path: object
 ) -> float:
     """One step of the weights, on one path where `model` holds a super network; returns the loss."""
-    loss = torch.stack(list(task.losses(model(batch["image"], *path), batch).values())).sum()
+    loss = batch_loss(run, task, model(batch["image"], *path), batch)
     optimizer.zero_grad()
-    run.fabric.backward(loss)
+    run.backward(loss, (parameter for group in optimizer.param_groups for parameter in group["params"]))
     if clip:
         run.fabric.clip_gradients(model, optimizer, max_norm=clip)
     optimizer.step()
-    return loss.item()
+    return run.mean(loss)
 
 
 def validate(run: Run, task: Task, model: nn.Module, info: NetworkInfo, stage: str, step: int) -> float:

@@ -131,10 +131,13 @@ def val(words: list[str]) -> int:
     parser.add_argument("run")
     parser.add_argument("--stage", default="train", help="train, seed, or train-BUDGET")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--devices", type=int, default=1, help="processes that share the images")
     args = parser.parse_args(words)
+    if args.devices < 1:
+        raise UserError(f"--devices must be at least 1, got {args.devices}")
     from fna.pipeline import validate
 
-    result = validate(args.run, args.stage, device=args.device)
+    result = validate(args.run, args.stage, device=args.device, devices=args.devices, nodes=1)
     values = [*result["per_class"].items(), *((n, v) for n, v in result.items() if n != "score")]
     for name, value in values:
         if value is None or isinstance(value, float):
@@ -332,20 +335,25 @@ def main(words: Sequence[str] | None = None) -> int:
     except UserError as error:
         if debug:
             raise
-        print(f"fna: error: {error}", file=sys.stderr)
-        return 2
+        return ended(2, f"fna: error: {error}", error)
     except Interrupted as stop:
-        print(f"fna: {stop}", file=sys.stderr)
-        return 130
-    except KeyboardInterrupt:
-        print("fna: stopped", file=sys.stderr)
-        return 130
+        return ended(130, f"fna: {stop}", stop)
+    except KeyboardInterrupt as stop:
+        return ended(130, "fna: stopped", stop)
     except Exception as error:
         if debug:
             raise
         text = " ".join(str(error).split())
-        print(f"fna: failed: {type(error).__name__}: {text} (--debug shows where)", file=sys.stderr)
-        return 1
+        return ended(1, f"fna: failed: {type(error).__name__}: {text} (--debug shows where)", error)
+
+
+def ended(status: int, text: str, error: BaseException) -> int:
+    """Say why on stderr; of several processes one says it. The exit status."""
+    processes = sys.modules.get("fna.processes")  # without it there is one, and torch would be loaded for nothing
+    if processes is not None:
+        return int(processes.end(status, text, error))
+    print(text, file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

@@ -297,6 +297,9 @@ class Config(Section):
     detection: Detection = Detection()
     seed: NonNegativeInt = Field(0, description="random seed")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    devices: PositiveInt = Field(1, description="processes on this machine (on each node), one a device")
+    nodes: PositiveInt = Field(1, description="machines, each with so many devices")
+    sync_norm: bool = Field(True, description="with several processes: batch norms see the images of all of them")
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     threads: NonNegativeInt = Field(0, description="CPU threads of torch, 0 for its own choice")
     workers: NonNegativeInt | Literal["auto"] = Field(

@@ -1,5 +1,7 @@
 """Model and task in, metrics out."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -15,20 +17,32 @@ def to_device(run: Run, batch: Batch) -> dict[str, torch.Tensor]:
     return moved
 
 
+def batch_loss(run: Run, task: Task, outputs: Any, batch: Batch) -> torch.Tensor:
+    """The task's losses, added up; of several processes this one's part of the loss over the whole batch."""
+    loss = torch.stack(list(task.losses(outputs, batch).values())).sum()
+    return run.whole_batch(loss, task.weight(outputs, batch) if run.together else None)
+
+
 @torch.no_grad()
 def evaluate(run: Run, task: Task, model: nn.Module) -> Evaluator:
     """The task's evaluator after the validation images, whole, one at a time; the model's modes are left as they were.
+
+    Of several processes all have the same result.
 
     Each module has its own mode: frozen norms stay in evaluation mode while the rest trains.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
+    run.spread_buffers(model)
     evaluator = task.evaluator()
     data = task.validation()
-    one_by_one = [[index] for index in range(len(data))]  # type: ignore[arg-type]
-    processes = processes_here(run.fabric.world_size)
-    for batch in loader(data, one_by_one, task.collate, run.device, run.config.workers, processes):
+    # Of several processes each has every so-many-th image, so each image is counted by exactly one.
+    own = [[index] for index in range(run.rank, len(data), run.fabric.world_size)]  # type: ignore[arg-type]
+    here = processes_here(run.fabric.world_size)
+    for batch in loader(data, own, task.collate, run.device, run.config.workers, here):
         evaluator.update(model, to_device(run, batch))
+    if run.together:
+        evaluator.combine(run.gather(evaluator.counted()))
     for module, training in modes:
         module.training = training
     return evaluator

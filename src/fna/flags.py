@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from fna.errors import UserError
 
-PROCESS_KEYS = ("device", "threads", "workers", "cache", "checkpoint_minutes")
+PROCESS_KEYS = ("device", "devices", "nodes", "threads", "workers", "cache", "checkpoint_minutes")
 """Keys that a resumed run may change; device and threads can change the last bits of results, the others nothing."""
 
 

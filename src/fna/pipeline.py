@@ -20,6 +20,7 @@ from fna.files import write_json, write_text
 from fna.load import load
 from fna.nn.cost import count_model
 from fna.nn.plain import is_plain
+from fna.processes import check_batch
 from fna.report import write_report
 from fna.run import Run
 from fna.search import make_space, picks_of, score_sets
@@ -79,6 +80,7 @@ def prepare(data: str | Path, config: Config, arch: str | None = None) -> tuple[
 def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: str | None = None) -> Job:
     """Check seed, architecture and data, then make the run folder; nothing is written when one is wrong."""
     config, seed, task = prepare(data, config, arch)
+    check_batches(config, verb)
     if verb != "train":
         searchable(seed)
     count_model(seed.arch, task.head(seed.arch), task.imgsz, config.output_stride)  # refuses what cannot be built
@@ -87,6 +89,12 @@ def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: st
     job = Job(run, seed, task)
     describe(job)
     return job
+
+
+def check_batches(config: Config, verb: str) -> None:
+    """A UserError where several processes cannot share a batch that the verb uses."""
+    for section in ("adapt",) if verb == "train" else ("adapt", "search"):
+        check_batch(config, section)
 
 
 def reopen(folder: str | Path, **changes: Any) -> tuple[str, Job, str | None]:
@@ -311,7 +319,7 @@ def validate(folder: str | Path, stage: str = "train", **changes: Any) -> dict[s
     Writes metrics.json and, for detection, predictions.json to val/, or to val-STAGE/ for another stage than `train`.
     """
     _, job, _ = reopen(folder, **changes)
-    network = job.run.fabric.setup(load(job.run.folder, stage))
+    network = job.run.setup(load(job.run.folder, stage))
     evaluator = evaluate(job.run, job.task, network)
     result = evaluator.result()
     for name, content in ({"metrics.json": result} | evaluator.files()).items():

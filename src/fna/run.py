@@ -1,13 +1,17 @@
-"""A run is a folder: configuration, environment, logs, states, cost ledger. The only file that knows about ranks."""
+"""A run is a folder: configuration, environment, logs, states, cost ledger. What processes share goes through it."""
 
+import atexit
 import csv
 import ctypes
 import os
 import platform
+import shutil
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,11 +21,14 @@ import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from fna import __version__
+from fna import __version__, processes
 from fna.config import Config, load_config, to_yaml
 from fna.errors import Interrupted, UserError
 from fna.files import read_json, read_metrics, whole, write_json, write_text
+from fna.nn.sync_norm import synchronise
 
 PLAIN_SECONDS = 15.0
 """Where the output is not a terminal, progress is one line per so many seconds."""
@@ -110,9 +117,13 @@ class MetricsLog:
 
 
 class Run:
-    """A run folder and the process that works on it."""
+    """A run folder and the process that works on it.
 
-    def __init__(self, folder: Path, config: Config) -> None:
+    Of several processes that train together, the first one has the folder. Each other one has a private copy, gone with
+    it, and says nothing: all of them do the same, so each finds there what it needs.
+    """
+
+    def __init__(self, folder: Path, config: Config, fabric: Fabric | None = None) -> None:
         self.folder = folder
         self.config = config
         self.console = Console()
@@ -122,31 +133,95 @@ class Run:
         if config.threads:
             torch.set_num_threads(config.threads)
         keep_memory()
-        self.fabric = Fabric(
-            accelerator=_accelerator(config.device), devices=_devices(config.device), precision=config.precision
-        )
+        self.fabric = fabric or connected(config)
+        if self.rank:
+            self.folder = _private_copy(folder)
+            self.console = Console(quiet=True)
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # open as long as the process is
+            warnings.simplefilter("ignore")
+        if self.together:
+            self.fabric.barrier()
 
     @classmethod
     def create(cls, out: str | Path, config: Config) -> "Run":
         """A new folder; where `out` exists and is not empty, `out-2` and so on. Never overwrites."""
-        folder = new_folder(out)
-        run = cls(folder, config)
-        write_text(folder / "config.yaml", to_yaml(config))
-        write_json(folder / "env.json", environment())
+        fabric = connected(config)
+        devices, nodes = processes.layout(config)
+        config = config.model_copy(update={"devices": devices, "nodes": nodes})
+        folder = Path(fabric.broadcast(str(new_folder(out)) if fabric.global_rank == 0 else ""))
+        run = cls(folder, config, fabric)
+        write_text(run.folder / "config.yaml", to_yaml(config))
+        write_json(run.folder / "env.json", environment())
         return run
 
     @classmethod
     def open(cls, folder: str | Path, **changes: Any) -> "Run":
-        """An existing run with its own configuration; `changes` replace keys that do not alter results."""
+        """An existing run with its own configuration; `changes` replace keys that do not alter results.
+
+        Of torchrun or SLURM it takes their processes, however many there were before.
+        """
         folder = Path(folder)
         if not (folder / "config.yaml").is_file():
             raise UserError(f"{folder} is not a run folder: it has no config.yaml")
+        if processes.started_by_launcher():
+            changes = {"devices": 1, "nodes": 1} | changes
         return cls(folder, load_config(folder / "config.yaml").model_copy(update=changes))
 
     @property
     def device(self) -> torch.device:
         """Where tensors live."""
         return self.fabric.device
+
+    @property
+    def rank(self) -> int:
+        """Of this process among all; 0 has the run folder."""
+        return self.fabric.global_rank
+
+    @property
+    def together(self) -> int:
+        """How many processes there are, where there are several, else 0."""
+        return self.fabric.world_size if self.fabric.world_size > 1 else 0
+
+    def setup(self, network: nn.Module, *optimizers: Optimizer) -> Any:
+        """The network (and optimizers) on the device, in the precision, and alike in all processes."""
+        if self.together and self.config.sync_norm:
+            synchronise(network)
+        return self.fabric.setup(network, *optimizers)
+
+    def whole_batch(self, loss: Tensor, weight: Tensor | None) -> Tensor:
+        """This process's part of a loss over the whole batch, which is the mean of all parts.
+
+        `loss` is a mean over this process's share, in which everything together has the `weight`; None where shares of
+        one size weigh the same.
+        """
+        if not self.together or weight is None:
+            return loss
+        return loss * processes.share_of(weight, self.together).to(loss.dtype)
+
+    def backward(self, loss: Tensor, parameters: Iterable[nn.Parameter], **how: Any) -> None:
+        """Gradients of the loss, of all processes together; `parameters` are those that may have some."""
+        self.fabric.backward(loss, **how)
+        if self.together:
+            processes.average_gradients(parameters, self.together)
+
+    def mean(self, value: Tensor) -> float:
+        """The mean over processes of a number."""
+        return (processes.mean(value, self.together) if self.together else value).item()
+
+    def gather(self, part: Any) -> list[Any]:
+        """What every process has."""
+        return processes.gathered(part, self.together) if self.together else [part]
+
+    def assert_alike(self, tensors: Sequence[Tensor], what: str) -> None:
+        """Raises RuntimeError where the tensors differ between processes in a single bit."""
+        if self.together:
+            processes.assert_alike(tensors, what)
+
+    def spread_buffers(self, network: nn.Module) -> None:
+        """The first process's norm statistics for all; without synchronised norms each has its own."""
+        if self.together:
+            for buffer in network.buffers():
+                torch.distributed.broadcast(buffer, 0)
 
     def note(self, text: str) -> None:
         """One line on the console and in log.txt."""
@@ -216,15 +291,20 @@ class Run:
         try:
             with self._progress(label, first, last) as advance:
                 for step in range(first, last):
-                    torch.manual_seed((self.config.seed << 32) + step)  # dropout: a function of seed and step alone
+                    # Dropout: a function of random seed, step and, since each has other images, process.
+                    torch.manual_seed((self.config.seed << 32) + (self.rank << 24) + step)
                     yield step
                     done = step + 1
                     advance(done)
+                    if self.together:
+                        self._stop = processes.any_of(self._stop, self.device)
                     due = time.monotonic() - saved > 60 * self.config.checkpoint_minutes
                     if self._stop or due or done == last:
                         save(done)
                         self._add_time()
                         saved = time.monotonic()
+                    if self._stop and self.rank:
+                        sys.exit(0)  # the first process says it for all
                     if self._stop:
                         verb = (self.read_json("run.json") or {}).get("verb", "adapt")
                         again = self.again or f"fna {verb} --resume {self.folder}"
@@ -257,7 +337,7 @@ class Run:
         def plain(done: int) -> None:
             nonlocal shown
             now = time.monotonic()
-            if now - shown > PLAIN_SECONDS and done < last:
+            if now - shown > PLAIN_SECONDS and done < last and not self.rank:
                 rate = (done - first) / (now - start)
                 print(f"  {label} {done}/{last}  {rate:.2f} steps/s  {(last - done) / rate:.0f} s left", flush=True)
                 shown = now
@@ -277,3 +357,20 @@ def _accelerator(device: str) -> str:
 def _devices(device: str) -> list[int] | int:
     index = device.partition(":")[2]
     return [int(index)] if index.isdigit() else 1
+
+
+def connected(config: Config) -> Fabric:
+    """Fabric for the configured devices, with all processes that train together."""
+    return processes.connected(config, _accelerator(config.device), _devices(config.device))
+
+
+def _private_copy(folder: Path) -> Path:
+    """A copy of a run folder for one process, gone at its end; an empty one where the folder is on another machine."""
+    parent = Path(tempfile.mkdtemp(prefix="fna-"))
+    atexit.register(shutil.rmtree, parent, ignore_errors=True)
+    private = parent / folder.name
+    if folder.is_dir():
+        shutil.copytree(folder, private)
+    else:
+        private.mkdir()
+    return private

@@ -22,7 +22,7 @@ from fna.arch.cost import candidate_madds
 from fna.arch.health import Rows, stage_health
 from fna.arch.space import Choices, Path, Space, expand, joined, madds_of
 from fna.config import Config, Search
-from fna.evaluate import to_device
+from fna.evaluate import batch_loss, to_device
 from fna.files import write_json
 from fna.nn.network import Network, build_supernet
 from fna.nn.supernet import SuperNet
@@ -101,7 +101,7 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
     supernet, choices = network.backbone, make_choices(space, seed, how)
     seed_picks = picks_of(choices, space.path_of(seed.arch))
     assert isinstance(supernet, SuperNet)
-    model, weights, alphas = run.fabric.setup(network, *optimizers(network, supernet, how))
+    model, weights, alphas = run.setup(network, *optimizers(network, supernet, how))
     weight_samples, alpha_samples = task.splits(replica)
     weight_data, alpha_data = (task.training(how.augment, part, replica) for part in (weight_samples, alpha_samples))
     times = Times.of(how, len(weight_samples))
@@ -146,17 +146,18 @@ def alpha_step(
 ) -> dict[str, float]:
     """One step of the alphas on the mixture: task loss + lambda * log_tau(gamma * expected cost) (paper 4.1)."""
     how = run.config.search
-    task_loss = torch.stack(list(task.losses(model(batch["image"]), batch).values())).sum()
+    task_loss = batch_loss(run, task, model(batch["image"]), batch)
     rows = zip(costs, supernet.probabilities(), strict=True)
     gmadds = torch.stack([torch.tensor(row, device=p.device, dtype=p.dtype) @ p for row, p in rows]).sum() / 1e9
     loss = task_loss + how.cost_weight * torch.log(how.cost_scale * gmadds) / math.log(how.cost_base)
     # Only the alphas: the weights' gradients are neither needed nor computed.
-    run.fabric.backward(loss, inputs=list(supernet.alphas))
+    run.backward(loss, supernet.alphas, inputs=list(supernet.alphas))
     if how.alpha_clip:
         torch.nn.utils.clip_grad_norm_(list(supernet.alphas), how.alpha_clip)
     alphas.step()
     alphas.zero_grad()
-    return {"alpha_loss": task_loss.item(), "expected_gmadds": gmadds.item()}
+    run.assert_alike(list(supernet.alphas), "alphas")
+    return {"alpha_loss": run.mean(task_loss), "expected_gmadds": gmadds.item()}
 
 
 @dataclass(frozen=True)

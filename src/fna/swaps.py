@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from fna.arch.space import Choices, Path, joined
-from fna.evaluate import to_device
+from fna.evaluate import batch_loss, to_device
 from fna.nn.supernet import Memory
 from fna.run import Run
 from fna.tasks.task import Batch, Task
@@ -62,7 +62,7 @@ def score_swaps(
         run.save_state(f"{folder}/last.ckpt", {"table": table})
 
     def loss(batch: Batch, path: Path, memory: Memory) -> float:
-        return sum(float(term) for term in task.losses(model(batch["image"], path, memory), batch).values())
+        return run.mean(batch_loss(run, task, model(batch["image"], path, memory), batch))
 
     for step in run.steps("score", len(table), len(held), save):
         batch = to_device(run, held[step])

@@ -93,7 +93,7 @@ def losses(run: Run, task: Task, seed: Seed, arch: Arch, name: str, replica: int
     data = task.training(run.config.search.trial_augment or how.augment, replica=replica)
     warmup = round(how.warmup_steps * steps / total_steps(how, len(data)))
     how = how.model_copy(update={"warmup_steps": warmup})
-    model, optimizer = run.fabric.setup(network, optimizer_for(network, how))
+    model, optimizer = run.setup(network, optimizer_for(network, how))
     parts = {"network": network, "optimizer": optimizer}
     first = run.restore(f"{folder}/last.ckpt", parts)
     found: list[float] = (run.load_state(f"{folder}/losses.ckpt") or {"losses": []})["losses"][:first]

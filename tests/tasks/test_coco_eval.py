@@ -129,6 +129,19 @@ def test_all_numbers_are_those_of_pycocotools(crowded: tuple[DetectionData, Coco
     assert evaluation.result() == result
 
 
+def test_what_several_processes_have_found_is_what_one_has(crowded: tuple[DetectionData, CocoEvaluation]) -> None:
+    found, whole = crowded
+    ids = [sample.image_id for sample in found.splits["val"]]
+    parts = []
+    for rank in range(3):
+        own = set(ids[rank::3])
+        parts.append({image: detections for image, detections in whole.detections.items() if image in own})
+    evaluation = CocoEvaluation(found)
+    evaluation.merge(parts)
+    assert evaluation.predictions() == whole.predictions()
+    assert evaluation.result() == whole.result()
+
+
 def test_on_real_annotations_all_numbers_are_those_of_pycocotools(shared: Path) -> None:
     truth = json.loads((shared / "data/animals/annotations/instances_val.json").read_text(encoding="utf-8"))
     categories = [category["id"] for category in truth["categories"]]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from fna.arch.heads import DPC_BRANCHES, Head
 from fna.nn.detection import RetinaNet, SSDLite, in_turn
 from fna.nn.layers import ConvNormActivation, build_convs
+from fna.nn.sync_norm import SyncBatchNorm2d
 
 DROPOUT = 0.1
 """Of whole channels, before the classifier (the authors' segmentation model)."""
@@ -44,9 +45,9 @@ class Aspp(nn.Module):
         # One value per channel and image: with a single image there is no variance, so the running statistics serve.
         pool = self.convs["pool"]
         assert isinstance(pool, ConvNormActivation)
-        if self.training and len(pooled) == 1:
-            norm = pool.norm
-            assert isinstance(norm, nn.BatchNorm2d)
+        norm = pool.norm
+        assert isinstance(norm, nn.BatchNorm2d)
+        if self.training and len(pooled) == 1 and not isinstance(norm, SyncBatchNorm2d):
             scaled = F.batch_norm(
                 pool.conv(pooled), norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps
             )

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fna.arch.layers import Conv
+from fna.nn import sync_norm
 
 Moments = tuple[Tensor, Tensor]
 """Mean and inverse standard deviation of each channel; empty tensors where the running ones serve."""
@@ -40,7 +41,10 @@ class Norm:
         assert isinstance(module, nn.BatchNorm2d)
         running = (None, None) if module.training else (module.running_mean, module.running_var)
         tensors = (module.weight, module.bias, *running)
-        return Norm(*(None if tensor is None else tensor.detach()[:channels] for tensor in tensors), module.eps)
+        vectors = [None if tensor is None else tensor.detach()[:channels] for tensor in tensors]
+        shared = isinstance(module, sync_norm.SyncBatchNorm2d) and sync_norm.uses_batch(module)
+        weight, bias, mean, var = vectors
+        return (SyncNorm if shared else Norm)(weight, bias, mean, var, module.eps)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Moments]:
         """(N, C, H, W) normalised, and what the backward pass needs to know."""
@@ -54,12 +58,39 @@ class Norm:
         if self.mean is not None:
             return self(x)[0]
         mean, inverse = moments
-        return torch.native_batch_norm(x, self.weight, self.bias, mean, inverse.square().reciprocal(), False, 0.0, 0.0)[0]
+        var = inverse.square().reciprocal()
+        return torch.native_batch_norm(x, self.weight, self.bias, mean, var, False, 0.0, 0.0)[0]
 
     def backward(self, gradient: Tensor, x: Tensor, moments: Moments) -> Tensor:
         """The gradient of the input from that of the output."""
         args = (self.weight, self.mean, self.var, *moments, self.mean is None, self.eps, [True, False, False])
-        return torch.ops.aten.native_batch_norm_backward(gradient, x, *args)[0]  # type: ignore[no-any-return]
+        return torch.ops.aten.native_batch_norm_backward(gradient, x, *args)[0]
+
+    def mixed(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Several inputs side by side, with their own scale and shift, which get gradients as the input does."""
+        times = len(scale) // len(self.mean) if self.mean is not None else 1
+        mean, var = (None if v is None else v.repeat(times) for v in (self.mean, self.var))
+        return F.batch_norm(x, mean, var, scale, shift, mean is None, 0.0, self.eps)
+
+
+class SyncNorm(Norm):
+    """One whose batch is that of all processes."""
+
+    __slots__ = ()
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Moments]:
+        """As `Norm`."""
+        mean, var, _ = sync_norm.statistics(x)
+        moments = (mean, (var + self.eps).rsqrt())
+        return self.again(x, moments), moments
+
+    def backward(self, gradient: Tensor, x: Tensor, moments: Moments) -> Tensor:
+        """As `Norm`."""
+        return sync_norm.backwards(gradient, x, self.weight, *moments)[0]
+
+    def mixed(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """As `Norm`."""
+        return sync_norm.normalised(x, scale, shift, self.eps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +131,7 @@ def mixture(x: Tensor, groups: Sequence[Group], probabilities: Tensor, residual:
             zeros = torch.zeros_like(ones) if norm.bias is None else norm.bias
             chosen = [probabilities[c] for c in branch.candidates]
             scale, shift = (torch.cat([p * vector for p in chosen]) for vector in (ones, zeros))
-            running = [None if v is None else v.repeat(len(chosen)) for v in (norm.mean, norm.var)]
-            y = F.batch_norm(z, *running, scale, shift, norm.mean is None, 0.0, norm.eps)
-            for part in y.split(cout, 1):
+            for part in norm.mixed(z, scale, shift).split(cout, 1):
                 total = part if total is None else total + part
     assert total is not None
     return total
@@ -112,7 +141,7 @@ class _Projected(torch.autograd.Function):
     """What the projections of a group's branches give, before their norms, with a gradient for the input only."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, group: Group) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, group: Group) -> tuple[Tensor, ...]:
         expanded, first = _expanded(x, group)
         saved, outputs = [x, *first], []
         for branch in group.branches:
@@ -125,7 +154,7 @@ class _Projected(torch.autograd.Function):
         return tuple(outputs)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         group: Group = ctx.group
         x, mean, inverse, *saved = ctx.saved_tensors
         before = x if group.expand is None else F.conv2d(x, group.expand.to(x.dtype))
@@ -162,7 +191,7 @@ def _depthwise_backward(gradient: Tensor, x: Tensor, branch: Branch) -> Tensor:
     stride, dilation = [conv.stride] * 2, [conv.dilation] * 2
     how = (stride, list(conv.padding), dilation, False, [0, 0], conv.groups, [True, False, False])
     weight = branch.depthwise.to(x.dtype)
-    return torch.ops.aten.convolution_backward(gradient, x, weight, None, *how)[0]  # type: ignore[no-any-return]
+    return torch.ops.aten.convolution_backward(gradient, x, weight, None, *how)[0]
 
 
 def _through(norm: Norm, gradient: Tensor, x: Tensor, moments: Moments) -> Tensor:

@@ -12,6 +12,7 @@ from fna.arch.space import Path, Space, largest_op, space_places
 from fna.errors import UserError
 from fna.nn.layers import ConvNormActivation, Layer
 from fna.nn.mixture import Branch, Group, Norm, mixture
+from fna.nn.sync_norm import SyncBatchNorm2d, uses_batch
 
 
 class MixedLayer(nn.Module):
@@ -153,6 +154,8 @@ def _norm(norm: nn.Module, x: Tensor) -> Tensor:
     """The leading channels of a batch norm."""
     assert isinstance(norm, nn.BatchNorm2d)
     n = x.shape[1]
+    if isinstance(norm, SyncBatchNorm2d) and uses_batch(norm):
+        return norm.leading(x)
     mean, var, weight, bias = (
         None if vector is None else vector[:n]
         for vector in (norm.running_mean, norm.running_var, norm.weight, norm.bias)

@@ -62,6 +62,9 @@ class Classification(CheckedTask):
         """Cross entropy; logits (N, classes), labels (N,)."""
         return {"cross_entropy": F.cross_entropy(outputs.float(), batch["label"])}
 
+    def weight(self, outputs: Any, batch: Batch) -> None:
+        """None: the loss is a mean over images."""
+
     def evaluator(self) -> "ClassificationEvaluator":
         """Accuracies over the validation images."""
         return ClassificationEvaluator(self.classes)
@@ -82,6 +85,14 @@ class ClassificationEvaluator:
         self.images += torch.bincount(labels, minlength=len(self.classes))
         self.first += torch.bincount(labels[ranked[:, 0]], minlength=len(self.classes))
         self.among += torch.bincount(labels[ranked.any(1)], minlength=len(self.classes))
+
+    def counted(self) -> Tensor:
+        """Images, right answers, and right ones among the first five, by class; (3, classes)."""
+        return torch.stack([self.images, self.first, self.among])
+
+    def combine(self, parts: Sequence[Tensor]) -> None:
+        """The sums of the counts."""
+        self.images, self.first, self.among = torch.stack(list(parts)).sum(0)
 
     def result(self) -> dict[str, Any]:
         """score (= top1), top1, top5 where there are more than 5 classes, per_class (top1; None without an image)."""

@@ -35,7 +35,8 @@ class CocoEvaluation:
         self.classes = data.classes
         self.category_ids = data.category_ids
         self.samples = data.splits[split]
-        self._detections: dict[int, _Detections] = {}
+        self.detections: dict[int, _Detections] = {}
+        """By image id."""
 
     def add(self, image: int | BoxSample, boxes: Numbers, scores: Numbers, labels: Numbers) -> None:
         """The detections in one image, given as its place in the split or as the sample itself.
@@ -44,7 +45,7 @@ class CocoEvaluation:
         Raises ValueError for other shapes or labels, and for an image that was added before.
         """
         sample = image if isinstance(image, BoxSample) else self.samples[image]
-        if sample.image_id in self._detections:
+        if sample.image_id in self.detections:
             raise ValueError(f"{sample.name}: the detections in this image were added before.")
         corners, values, classes = _array(boxes).reshape(-1, 4), _array(scores), _array(labels).astype(np.int64)
         if not (len(corners),) == values.shape == classes.shape:
@@ -53,15 +54,21 @@ class CocoEvaluation:
             raise ValueError(
                 f"{sample.name}: labels {classes.min()} to {classes.max()} for {len(self.classes)} classes."
             )
-        self._detections[sample.image_id] = _Detections(
+        self.detections[sample.image_id] = _Detections(
             _x_y_width_height(corners).round(BOX_DECIMALS), values.round(SCORE_DECIMALS), classes
         )
+
+    def merge(self, parts: Sequence["dict[int, _Detections]"]) -> None:
+        """Go on with the detections of several evaluations of this split, each of other images."""
+        found = {number: detections for part in parts for number, detections in part.items()}
+        ids = [sample.image_id for sample in self.samples]
+        self.detections = {number: found[number] for number in ids if number in found}
 
     def predictions(self) -> list[dict[str, Any]]:
         """All detections in COCO's format for results: image_id, category_id, bbox (x, y, width, height), score."""
         return [
             {"image_id": image_id, "category_id": self.category_ids[label], "bbox": box, "score": score}
-            for image_id, found in self._detections.items()
+            for image_id, found in self.detections.items()
             for box, score, label in zip(
                 found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True
             )

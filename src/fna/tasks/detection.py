@@ -12,7 +12,7 @@ from fna.data.box_dataset import BoxAugment, DetectionDataset, Resize, collate
 from fna.data.samples import BoxSample, DetectionData
 from fna.errors import UserError
 from fna.tasks.coco_eval import CocoEvaluation
-from fna.tasks.detectors import DETECTORS, Detector
+from fna.tasks.detectors import DETECTORS, Detector, Target
 from fna.tasks.task import Batch, CheckedTask
 from fna.weights.checkpoint import NetworkInfo
 
@@ -79,16 +79,24 @@ class Detection(CheckedTask):
 
     def losses(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
         """Of the classes and of the boxes, as torchvision takes them."""
-        known = [labels >= 0 for labels in batch["labels"]]  # -1 is padding
-        targets = [
-            {"boxes": boxes[keep], "labels": labels[keep]}
-            for boxes, labels, keep in zip(batch["boxes"], batch["labels"], known, strict=True)
-        ]
-        return self.detector.losses(outputs, batch["image"].shape[2:], targets)
+        return self.detector.losses(outputs, batch["image"].shape[2:], targets_of(batch))
+
+    def weight(self, outputs: Any, batch: Batch) -> Tensor | None:
+        """As the detector's losses are normalised."""
+        return self.detector.weight(outputs, batch["image"].shape[2:], targets_of(batch))
 
     def evaluator(self) -> "DetectionEvaluator":
         """COCO's average precision over the validation images."""
         return DetectionEvaluator(self.data, self.detector)
+
+
+def targets_of(batch: Batch) -> list[Target]:
+    """The boxes and labels of every image, without padding."""
+    known = [labels >= 0 for labels in batch["labels"]]  # -1 is padding
+    return [
+        {"boxes": boxes[keep], "labels": labels[keep]}
+        for boxes, labels, keep in zip(batch["boxes"], batch["labels"], known, strict=True)
+    ]
 
 
 class DetectionEvaluator:
@@ -102,6 +110,14 @@ class DetectionEvaluator:
         """Detect in a batch."""
         for index, found in zip(batch["index"].tolist(), detect(self.detector, model, batch), strict=True):
             self.coco.add(index, found["boxes"], found["scores"], found["labels"])
+
+    def counted(self) -> Any:
+        """The detections by image."""
+        return self.coco.detections
+
+    def combine(self, parts: Sequence[Any]) -> None:
+        """The detections of all processes, in the order of the images."""
+        self.coco.merge(parts)
 
     def result(self) -> dict[str, Any]:
         """score (= AP), the twelve COCO numbers, and per_class (AP); what the data cannot tell is None."""

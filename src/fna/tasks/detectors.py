@@ -48,6 +48,10 @@ class Detector:
         """`classification` and `bbox_regression`, means over the batch as torchvision takes them."""
         raise NotImplementedError
 
+    def weight(self, outputs: dict[str, Tensor], hw: Sequence[int], targets: Sequence[Target]) -> Tensor | None:
+        """The number that the losses of the batch are divided by; None where each image's are divided by its own."""
+        return None
+
     def detect(
         self, outputs: dict[str, Tensor], hw: Sequence[int], sizes: Sequence[tuple[int, int]]
     ) -> list[dict[str, Tensor]]:
@@ -121,15 +125,23 @@ class SSDDetector(Detector):
 
     def losses(self, outputs: dict[str, Tensor], hw: Sequence[int], targets: Sequence[Target]) -> dict[str, Tensor]:
         anchors = self.anchors(outputs, hw)
-        matched = [
+        matched = self.matched(anchors, targets)
+        # Class 0 is the background: without the shift the first class would be learned as nothing at all.
+        shifted = [{"boxes": target["boxes"], "labels": target["labels"] + 1} for target in targets]
+        return self.rules.compute_loss(shifted, _floats(outputs), anchors, matched)
+
+    def matched(self, anchors: Sequence[Tensor], targets: Sequence[Target]) -> list[Tensor]:
+        """The box of every anchor of every image, -1 where it has none."""
+        return [
             self.rules.proposal_matcher(box_iou(target["boxes"], boxes))
             if len(target["boxes"])
             else torch.full((len(boxes),), -1, device=boxes.device)
             for target, boxes in zip(targets, anchors, strict=True)
         ]
-        # Class 0 is the background: without the shift the first class would be learned as nothing at all.
-        shifted = [{"boxes": target["boxes"], "labels": target["labels"] + 1} for target in targets]
-        return self.rules.compute_loss(shifted, _floats(outputs), anchors, matched)
+
+    def weight(self, outputs: dict[str, Tensor], hw: Sequence[int], targets: Sequence[Target]) -> Tensor | None:
+        matched = self.matched(self.anchors(outputs, hw), targets)
+        return torch.stack([(boxes >= 0).sum() for boxes in matched]).sum().double()
 
     def detect(
         self, outputs: dict[str, Tensor], hw: Sequence[int], sizes: Sequence[tuple[int, int]]

@@ -78,8 +78,15 @@ class Segmentation(CheckedTask):
         mask = batch["mask"]
         # The mean over no pixel at all would be nan.
         if bool((mask == IGNORE).all()):
-            return {"cross_entropy": outputs.sum() * 0}
+            return {"cross_entropy": outputs.float().sum() * 0}
         return {"cross_entropy": F.cross_entropy(outputs.float(), mask, weight, ignore_index=IGNORE)}
+
+    def weight(self, outputs: Any, batch: Batch) -> Tensor:
+        """Pixels that are not ignored, each by the weight of its class."""
+        counted = batch["mask"][batch["mask"] != IGNORE]
+        if self.class_weights is None:
+            return torch.tensor(float(len(counted)), device=counted.device)
+        return self.class_weights.to(counted.device)[counted].sum()
 
     def evaluator(self) -> "SegmentationEvaluator":
         """Confusion matrix over whole images."""
@@ -92,11 +99,20 @@ class SegmentationEvaluator:
     def __init__(self, classes: Sequence[str], how: Evaluate) -> None:
         self.classes = tuple(classes)
         self.how = how
-        self.matrix = MulticlassConfusionMatrix(len(classes), ignore_index=IGNORE)
+        # Processes are put together by `combine`; by itself the library would do it once more.
+        self.matrix = MulticlassConfusionMatrix(len(classes), ignore_index=IGNORE, sync_on_compute=False)
 
     def update(self, model: nn.Module, batch: Batch) -> None:
         """Predict whole images and count pixels."""
         self.matrix.to(batch["image"].device).update(predict_classes(model, batch["image"], self.how), batch["mask"])
+
+    def counted(self) -> Tensor:
+        """The confusion matrix (classes, classes)."""
+        return self.matrix.confmat.cpu()
+
+    def combine(self, parts: Sequence[Tensor]) -> None:
+        """The sum of the matrices."""
+        self.matrix.confmat = torch.stack(list(parts)).sum(0)
 
     def result(self) -> dict[str, Any]:
         """score (= mIoU), mIoU, pixel_acc, per_class (IoU); a class in neither truth nor prediction is None."""

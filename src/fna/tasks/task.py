@@ -24,6 +24,12 @@ class Evaluator(Protocol):
     def update(self, model: nn.Module, batch: Batch) -> None:
         """Predict a batch and count."""
 
+    def counted(self) -> Any:
+        """What this process has counted, for `combine`."""
+
+    def combine(self, parts: Sequence[Any]) -> None:
+        """Go on with what all processes have counted, this one included."""
+
     def result(self) -> dict[str, Any]:
         """Metrics as fractions: `score` chooses the best network, `per_class` is by name; None where undefined."""
 
@@ -69,6 +75,12 @@ class Task(Protocol):
 
     def losses(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
         """Named terms, summed by the loop, from what the network gives for the batch."""
+
+    def weight(self, outputs: Any, batch: Batch) -> Tensor | None:
+        """What the losses are a mean over, in number or weight; None where that is the images.
+
+        With several processes, each has its own part of a batch, and the loss is one over the whole.
+        """
 
     def evaluator(self) -> Evaluator:
         """A fresh evaluator."""
