@@ -225,6 +225,27 @@ def test_validation_of_a_finished_run_gives_the_metrics_it_reported(finished: Pa
     assert again["confusion"] == reported["confusion"]
 
 
+def test_only_training_steps_are_compiled_and_weights_keep_their_names(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[bool] = []
+
+    def compile_as_is(module: torch.nn.Module) -> None:
+        def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Any:
+            modes.append(torch.is_grad_enabled())
+            return graph
+
+        module._compiled_call_impl = torch.compile(module._call_impl, backend=backend)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_as_is)
+    arch = str(finished / "seed-arch.json")
+    run = pipeline.train(data, arch, tmp_path / "compiled", **config(compile=True).model_dump())
+    plain = pipeline.train(data, arch, tmp_path / "plain", **config().model_dump())
+    assert modes
+    assert all(modes)  # neither norms' refresh nor validation
+    assert_equal_weights(run, plain)
+
+
 def test_data_with_errors_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
     folder = draw_data(tmp_path / "scenes")
     (folder / "masks/train/3.png").unlink()

@@ -13,7 +13,7 @@ from fna.arch.plain import AnyArch
 from fna.config import Adapt, Config
 from fna.data.loader import loader, processes_here
 from fna.data.stream import StepSampler
-from fna.evaluate import batch_loss, evaluate, to_device
+from fna.evaluate import as_written, batch_loss, evaluate, to_device
 from fna.files import write_json, write_text
 from fna.nn.network import Network, build
 from fna.optimizers import weight_optimizer
@@ -66,8 +66,9 @@ def network_info(config: Config, task: Task, seed: AnySeed, arch: AnyArch) -> Ne
 def refresh_norms(run: Run, task: Task, model: nn.Module, data: Dataset[Any], batch: int, steps: int) -> None:
     """Let batch norms see `steps` batches before training (paper 4.1: 2000), weights untouched."""
     model.train()
-    for images in stream(run, task, data, batch, 0, steps):
-        model(to_device(run, images)["image"])
+    with as_written(run):
+        for images in stream(run, task, data, batch, 0, steps):
+            model(to_device(run, images)["image"])
 
 
 def optimizer_for(network: Network, how: Adapt) -> Optimizer:
@@ -112,6 +113,8 @@ def adapt(run: Run, task: Task, seed: AnySeed, arch: AnyArch, stage: str = "trai
         return done
     network, report = remapped(config, task, seed, arch)
     info, data = network_info(config, task, seed, arch), task.training(how.augment)
+    if config.compile:
+        network.compile()
     model, optimizer = run.setup(network, optimizer_for(network, how))
     parts = {"network": network, "optimizer": optimizer}
     first = run.restore(f"{stage}/last.ckpt", parts)

@@ -301,6 +301,9 @@ class Config(Section):
     nodes: PositiveInt = Field(1, description="machines, each with so many devices")
     sync_norm: bool = Field(True, description="with several processes: batch norms see the images of all of them")
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    compile: bool = Field(
+        False, description="torch.compile the network that is fine-tuned; minutes to compile, see docs/performance.md"
+    )
     threads: NonNegativeInt = Field(0, description="CPU threads of torch, 0 for its own choice")
     workers: NonNegativeInt | Literal["auto"] = Field(
         "auto", description="processes that read images, 0 for none; auto: as many as cores are left over"

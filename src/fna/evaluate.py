@@ -1,5 +1,6 @@
 """Model and task in, metrics out."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -23,6 +24,12 @@ def batch_loss(run: Run, task: Task, outputs: Any, batch: Batch) -> torch.Tensor
     return run.whole_batch(loss, task.weight(outputs, batch) if run.together else None)
 
 
+def as_written(run: Run) -> AbstractContextManager[object]:
+    """Without torch.compile: only training steps come in one shape, and often enough for compiling to pay."""
+    # Where nothing is compiled, torch's compiler need not even be imported.
+    return torch.compiler.set_stance("force_eager") if run.config.compile else nullcontext()
+
+
 @torch.no_grad()
 def evaluate(run: Run, task: Task, model: nn.Module) -> Evaluator:
     """The task's evaluator after the validation images, whole, one at a time; the model's modes are left as they were.
@@ -39,8 +46,9 @@ def evaluate(run: Run, task: Task, model: nn.Module) -> Evaluator:
     # Of several processes each has every so-many-th image, so each image is counted by exactly one.
     own = [[index] for index in range(run.rank, len(data), run.fabric.world_size)]  # type: ignore[arg-type]
     here = processes_here(run.fabric.world_size)
-    for batch in loader(data, own, task.collate, run.device, run.config.workers, here):
-        evaluator.update(model, to_device(run, batch))
+    with as_written(run):
+        for batch in loader(data, own, task.collate, run.device, run.config.workers, here):
+            evaluator.update(model, to_device(run, batch))
     if run.together:
         evaluator.combine(run.gather(evaluator.counted()))
     for module, training in modes:

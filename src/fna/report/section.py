@@ -9,10 +9,11 @@ from fna.report.results import results
 
 
 def section_of(folders: Sequence[Path], name: str, brief: bool) -> str:
-    """A study's own table, one heading lower, where the only folder is a study; else the table over runs."""
+    """The folder's own table, its heading two lower, where the only folder has one (studies do); else one over runs."""
     own = folders[0] / "table.md"
     if len(folders) == 1 and own.is_file():
-        return "##" + own.read_text(encoding="utf-8")
+        text = own.read_text(encoding="utf-8")
+        return f"##{text}" if text.startswith("# ") else text
     return results(folders, name, brief)
 
 

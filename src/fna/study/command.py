@@ -34,6 +34,8 @@ def parsed(parser: Any, words: list[str]) -> tuple[dict[str, Any], Config]:
     for flag in ("seeds", "jobs"):
         if given[flag] < 1:
             raise UserError(f"--{flag} must be at least 1, got {given[flag]}")
+    if config.devices * config.nodes > 1:
+        raise UserError("a study trains each network in one process; --jobs runs several networks side by side")
     if config.weights == "none":
         raise UserError("a study compares with remapped weights, so it needs some: --weights FILE, or DEFAULT")
     return given, config
