@@ -1,6 +1,7 @@
 """A step of the alphas: the whole mixture against every candidate run by itself, and against fewer paths."""
 
 from collections.abc import Callable
+from itertools import count
 from math import log
 
 import torch
@@ -19,10 +20,14 @@ from fna.nn.supernet import SuperNet
 from fna.search import alpha_step as real_alpha_step
 from fna.search import make_space, optimizers, super_network
 from fna.tasks.task import Batch
+from fna.two_paths import sample_pairs
 
 NAME = "alpha step"
 AT_MOST = {"cpu": 1 / 1.5, "cuda": 1 / 2}
 """Of the time of the straightforward form."""
+TWO_PATHS = "two sampled paths"
+TWO_AT_MOST = 0.5
+"""Of the time of the whole mixture."""
 OURS, ALL_GRADIENTS, ALPHAS_ONLY = "mixture", "one by one, all gradients", "one by one, gradients of the alphas alone"
 NOTE = (
     "the references run every candidate as a module of its own and add up; `loss.backward()` with all gradients is the "
@@ -44,9 +49,13 @@ def alpha_bench(bench: Bench) -> list[Row]:
     """A row for each reference."""
     times = race(contestants(bench, bench.search_batch()), bench.pace, bench.watch)
     limits = {ALL_GRADIENTS: AT_MOST[bench.run.device.type], ALPHAS_ONLY: None}
+    case = bench.case("search")
     return [
-        compared(NAME, bench.case("search"), OURS, reference, times.compare(OURS, reference), limit, NOTE)
-        for reference, limit in limits.items()
+        *(
+            compared(NAME, case, OURS, reference, times.compare(OURS, reference), limit, NOTE)
+            for reference, limit in limits.items()
+        ),
+        compared(NAME, case, TWO_PATHS, OURS, times.compare(TWO_PATHS, OURS), TWO_AT_MOST, NOTE),
     ]
 
 
@@ -55,6 +64,7 @@ def contestants(bench: Bench, batch: Batch) -> dict[str, Callable[[], object]]:
     network = start(bench)
     return {
         OURS: ours(bench, network, batch)[0],
+        TWO_PATHS: ours(bench, network, batch, two_paths=True)[0],
         ALL_GRADIENTS: one_by_one(bench, network, batch, all_gradients=True)[0],
         ALPHAS_ONLY: one_by_one(bench, network, batch, all_gradients=False)[0],
     }
@@ -66,16 +76,22 @@ def start(bench: Bench) -> Network:
     return super_network(bench.config, bench.task, bench.seed, space, 0)
 
 
-def ours(bench: Bench, network: Network, batch: Batch) -> tuple[Callable[[], object], Optimizer]:
-    """The step that searches take, and the optimizer of the alphas."""
+def ours(
+    bench: Bench, network: Network, batch: Batch, two_paths: bool = False
+) -> tuple[Callable[[], object], Optimizer]:
+    """The step that searches take, with other pairs each time where on two paths, and the optimizer of the alphas."""
     supernet, run = network.backbone, bench.run
     assert isinstance(supernet, SuperNet)
     model, _, alphas = run.fabric.setup(network, *optimizers(network, supernet, bench.config.search))
     model.train()
     costs = candidate_madds(supernet.space, bench.task.imgsz, bench.config.output_stride)
 
+    keys = count()
+
     def step() -> None:
-        real_alpha_step(run, bench.task, model, supernet, alphas, to_device(run, batch), costs)
+        probabilities = [p.tolist() for p in supernet.probabilities()] if two_paths else []
+        pairs = sample_pairs(probabilities, (0, 0, next(keys))) if two_paths else None
+        real_alpha_step(run, bench.task, model, supernet, alphas, to_device(run, batch), costs, pairs)
 
     return step, alphas
 

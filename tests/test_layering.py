@@ -22,7 +22,7 @@ ORDER = [
     "tasks",
     "processes",
     "run schedules optimizers",
-    "search swaps trials adapt evaluate",
+    "search two_paths swaps trials adapt evaluate",
     "load report export predict",
     "pipeline flags",
     "__init__",

@@ -142,6 +142,9 @@ class Search(Section):
     epochs: PositiveFloat = Field(8, description="passes over the weights' part of the training set")
     alpha_epoch: NonNegativeFloat = Field(4, description="alphas start after this epoch")
     alpha_interval: PositiveInt = Field(1, description="weight steps per alpha step, once alphas have started")
+    alpha_paths: Literal[0, 2] = Field(
+        0, description="candidates of each layer in a step of the alphas: 0 for all (the paper), or 2 sampled ones"
+    )
     alpha_split: float = Field(0.2, gt=0, lt=1, description="part of the training set held out for the alphas")
     explore: float = Field(
         0.3,

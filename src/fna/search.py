@@ -31,6 +31,7 @@ from fna.run import MetricsLog, Run
 from fna.schedules import cosine, set_lr, stepped
 from fna.swaps import score_swaps
 from fna.tasks.task import Batch, Task
+from fna.two_paths import Pairs, keep_others, sample_pairs
 from fna.weights.initial import initial
 from fna.weights.remap import remap, remap_last, sort_channels
 from fna.weights.seeds import Seed
@@ -118,7 +119,10 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
         learning = step >= times.alpha_start
         if times.alpha_steps(step + 1) > times.alpha_steps(step):
             batch = to_device(run, next(alpha_batches))
-            log.add(step, **alpha_step(run, task, model, supernet, alphas, batch, costs))
+            pairs = None
+            if how.alpha_paths:
+                pairs = sample_pairs([p.tolist() for p in supernet.probabilities()], (config.seed, replica, step))
+            log.add(step, **alpha_step(run, task, model, supernet, alphas, batch, costs, pairs))
 
         # 2. Weights: one path, so that a step costs one network and not seven.
         batch = to_device(run, next(weight_batches))
@@ -142,11 +146,22 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
 
 
 def alpha_step(
-    run: Run, task: Task, model: nn.Module, supernet: SuperNet, alphas: Optimizer, batch: Batch, costs: list[list[int]]
+    run: Run,
+    task: Task,
+    model: nn.Module,
+    supernet: SuperNet,
+    alphas: Optimizer,
+    batch: Batch,
+    costs: list[list[int]],
+    pairs: Pairs | None = None,
 ) -> dict[str, float]:
-    """One step of the alphas on the mixture: task loss + lambda * log_tau(gamma * expected cost) (paper 4.1)."""
-    how = run.config.search
-    task_loss = batch_loss(run, task, model(batch["image"]), batch)
+    """One step of the alphas on the mixture: task loss + lambda * log_tau(gamma * expected cost) (paper 4.1).
+
+    With `pairs` on the mixture of two candidates a layer, see `fna.two_paths`.
+    """
+    how, before = run.config.search, [alpha.detach().clone() for alpha in supernet.alphas]
+    among = () if pairs is None else (None, None, pairs)  # in place of a path and its memory
+    task_loss = batch_loss(run, task, model(batch["image"], *among), batch)
     rows = zip(costs, supernet.probabilities(), strict=True)
     gmadds = torch.stack([torch.tensor(row, device=p.device, dtype=p.dtype) @ p for row, p in rows]).sum() / 1e9
     loss = task_loss + how.cost_weight * torch.log(how.cost_scale * gmadds) / math.log(how.cost_base)
@@ -156,6 +171,8 @@ def alpha_step(
         torch.nn.utils.clip_grad_norm_(list(supernet.alphas), how.alpha_clip)
     alphas.step()
     alphas.zero_grad()
+    if pairs is not None:
+        keep_others(supernet.alphas, before, pairs)
     run.assert_alike(list(supernet.alphas), "alphas")
     return {"alpha_loss": run.mean(task_loss), "expected_gmadds": gmadds.item()}
 

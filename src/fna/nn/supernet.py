@@ -1,6 +1,6 @@
 """The super network: every candidate of a space as a module, one path or the softmax mixture per call."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -36,20 +36,24 @@ class MixedLayer(nn.Module):
         assert isinstance(layer, Layer)
         return layer.both(x)
 
-    def mix(self, x: Tensor, probabilities: Tensor, expanded: bool = False) -> tuple[Tensor | None, Tensor]:
-        """The weighted sum of all candidates (paper Eq. 4); `probabilities` (candidates,) sum to 1.
+    def mix(
+        self, x: Tensor, probabilities: Tensor, expanded: bool = False, among: Sequence[int] | None = None
+    ) -> tuple[Tensor | None, Tensor]:
+        """The weighted sum of all candidates (paper Eq. 4), or of `among`; their `probabilities` (candidates,) sum to 1.
 
         With `expanded` also that of their expanded tensors, which then have one width. Otherwise there is no gradient
         for the weights, see `fna.nn.mixture`.
         """
+        chosen = range(len(self.candidates)) if among is None else among
         if not expanded:
-            return None, mixture(x, self.groups(), probabilities, self.residual)
-        inside, outputs = zip(*(self.both(x, c) for c in range(len(self.candidates))), strict=True)
-        return weighted(inside, probabilities), weighted(outputs, probabilities)
+            return None, mixture(x, self.groups(chosen), probabilities, self.residual)
+        inside, outputs = zip(*(self.both(x, c) for c in chosen), strict=True)
+        shares = probabilities[list(chosen)]
+        return weighted(inside, shares), weighted(outputs, shares)
 
-    def groups(self) -> list[Group]:
-        """The candidates in groups with a common expanded tensor: none in common, each has weights of its own."""
-        ops = [(c, op) for c, op in enumerate(self.candidates) if isinstance(op, MBConv)]
+    def groups(self, chosen: Iterable[int]) -> list[Group]:
+        """The chosen candidates in groups with a common expanded tensor: here none, each has weights of its own."""
+        ops = [(c, op) for c in chosen if isinstance(op := self.candidates[c], MBConv)]
         return [self._group([(c, op)]) for c, op in ops]
 
     @torch.no_grad()
@@ -94,9 +98,9 @@ class SharedLayer(MixedLayer):
         self.candidates = tuple(candidates)
         self.whole = str(largest)
 
-    def groups(self) -> list[Group]:
-        """The candidates in groups with a common expanded tensor: all that have an expansion."""
-        ops = [(c, op) for c, op in enumerate(self.candidates) if isinstance(op, MBConv)]
+    def groups(self, chosen: Iterable[int]) -> list[Group]:
+        """The chosen candidates in groups with a common expanded tensor: all that have an expansion."""
+        ops = [(c, op) for c in chosen if isinstance(op := self.candidates[c], MBConv)]
         parts = [[(c, op) for c, op in ops if (op.expansion > 1) is expands] for expands in (True, False)]
         return [self._group(members) for members in parts if members]
 
@@ -232,15 +236,32 @@ class SuperNet(nn.Module):
         """softmax(alpha) of each searched layer."""
         return [alpha.softmax(0) for alpha in self.alphas]
 
-    def forward(self, images: Tensor, path: Path | None = None, memory: Memory | None = None) -> list[Tensor]:
+    def probabilities_among(self, among: Sequence[Sequence[int]]) -> list[Tensor]:
+        """The softmax over the named candidates of each searched layer alone, 0 for the others."""
+        chosen = [torch.tensor(part, device=alpha.device) for part, alpha in zip(among, self.alphas, strict=True)]
+        return [
+            torch.zeros_like(alpha).scatter(0, part, alpha[part].softmax(0))
+            for part, alpha in zip(chosen, self.alphas, strict=True)
+        ]
+
+    def forward(
+        self,
+        images: Tensor,
+        path: Path | None = None,
+        memory: Memory | None = None,
+        among: Sequence[Sequence[int]] | None = None,
+    ) -> list[Tensor]:
         """(N, 3, H, W) -> one tensor per tap; one candidate per layer with `path`, else the mixture of all.
 
+        With `among`, of each searched layer only the candidates that it names are mixed.
         An empty `memory` is filled with what every stage of `path` got; a filled one saves the stages that another path
         on the same images has in common with that one. The mixture has gradients for the alphas and the head only.
         """
         if path is not None:
             self.space.check_path(path)
-        mixture = iter(self.probabilities() if path is None else ())
+        probabilities = self.probabilities() if among is None else self.probabilities_among(among)
+        mixture = iter(probabilities if path is None else ())
+        parts = iter(among or ())
         outputs: dict[Tap, Tensor | None] = {}
         first, filling = 0, memory is not None and not memory.stages
         if memory is not None and path is not None and not filling:
@@ -261,7 +282,7 @@ class SuperNet(nn.Module):
                 inside = Tap(s, expanded=True)
                 wanted = i == 0 and inside in self.taps
                 if path is None and len(layer.candidates) > 1:
-                    expanded, x = layer.mix(x, next(mixture), wanted)
+                    expanded, x = layer.mix(x, next(mixture), wanted, next(parts, None))
                 else:
                     # In the mixture nothing before the first alpha needs a gradient.
                     with torch.set_grad_enabled(torch.is_grad_enabled() and (path is not None or x.requires_grad)):
