@@ -39,7 +39,7 @@ class MixedLayer(nn.Module):
     def mix(
         self, x: Tensor, probabilities: Tensor, expanded: bool = False, among: Sequence[int] | None = None
     ) -> tuple[Tensor | None, Tensor]:
-        """The weighted sum of all candidates (paper Eq. 4), or of `among`; their `probabilities` (candidates,) sum to 1.
+        """The weighted sum of all candidates (paper Eq. 4), or of `among`; `probabilities` (candidates,) sum to 1.
 
         With `expanded` also that of their expanded tensors, which then have one width. Otherwise there is no gradient
         for the weights, see `fna.nn.mixture`.
