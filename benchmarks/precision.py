@@ -13,6 +13,7 @@ from benchmarks.settings import Settings
 from benchmarks.timing import compared, race
 from fna.adapt import optimizer_for, remapped, training_mode, training_step
 from fna.evaluate import to_device
+from fna.schedules import set_lr
 
 NAME = "precision"
 DEFAULT = "32, channels-last"
@@ -63,6 +64,7 @@ def training(
         network.compile()
     model, optimizer = run.fabric.setup(network, optimizer_for(network, how))
     training_mode(network, how)
+    set_lr(optimizer, how.lr_start)  # of a warm-up's first step: random targets again and again bear no more
     batch = to_device(run, bench.adapt_batch())
     batch["image"] = batch["image"].contiguous(memory_format=memory_format)
 
