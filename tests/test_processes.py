@@ -192,7 +192,7 @@ def connected(work: Callable[[int], Any]) -> None:
 
 def like_one_norm(rank: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(4, 3, 5, 5, generator=generator).double().float() * 3 + 7
+    x = torch.randn(4, 3, 5, 5, generator=generator) * 3 + 7
     goal = torch.randn(4, 3, 5, 5, generator=generator)
     whole, shared = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
     for norm in (whole, shared):
