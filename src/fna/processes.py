@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,7 +23,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from fna.config import Config
-from fna.errors import Interrupted, UserError
+from fna.errors import UserError
 
 
 class Replicas(DDPStrategy):
@@ -95,9 +95,8 @@ def connected(config: Config, accelerator: str, devices: list[int] | int) -> Fab
     return fabric
 
 
-SAID, STATUS, LEFT, GONE = (f"fna/{name}" for name in ("said", "status", "left", "gone"))
-"""Keys in the store of the connected processes, on the first one's machine: whether one has said why all end, with which
-exit status; how many of the others have noticed; and whether the first one ends."""
+SAID, GONE = "fna: the reason is said", "fna: the first process ends"
+"""Keys in the store of the connected processes, on the first one's machine."""
 WAIT_SECONDS = 10.0
 
 
@@ -112,8 +111,7 @@ def end(status: int, text: str, error: BaseException) -> int:
         print(text, file=sys.stderr)
         return status
     first, store = dist.get_rank() == 0, dist.distributed_c10d._get_default_store()
-    others, lost = dist.get_world_size() - 1, is_lost(error)
-    if lost:
+    if is_lost(error):
         text = (
             "fna: error: another process of this training has ended without a word: killed, or out of memory? "
             "What was saved before stays, so --resume RUN goes on from there"
@@ -121,22 +119,15 @@ def end(status: int, text: str, error: BaseException) -> int:
     try:
         mine = store.add(SAID, 1) == 1
     except RuntimeError:
-        return 0  # the store is the first process's, so it is that one that has ended, and has said why
+        mine = first  # the store is the first process's, so it is that one that has ended, and has said why
     if mine:
-        store.set(STATUS, str(status))
         print(text, file=sys.stderr, flush=True)
-    if dist.get_backend() == "gloo":
-        dist.destroy_process_group()  # so that all others notice; those on GPUs do when this process is gone
-    with suppress(RuntimeError):
-        if not first:
-            store.add(LEFT, 1)
-            wait_until(lambda: store.check([GONE]))
-            return status if mine else 0
-        if not (mine and (lost or isinstance(error, Interrupted))):  # then not all are there to be waited for
-            wait_until(lambda: store.add(LEFT, 0) == others)
-        store.set(GONE, "")
-        return int(store.get(STATUS))
-    return status
+    if first:
+        with suppress(RuntimeError):
+            store.set(GONE, "")
+    else:
+        leave(store)
+    return status if mine or first else 0
 
 
 def is_lost(error: BaseException) -> bool:
@@ -145,11 +136,14 @@ def is_lost(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(word in text for word in ("gloo", "nccl", "connection closed"))
 
 
-def wait_until(happened: Callable[[], bool]) -> None:
-    """Wait for something that another process does, but not for ever."""
+def leave(store: dist.distributed_c10d.Store) -> None:
+    """Break the connections, and wait until the first process has noticed and ends."""
+    if dist.get_backend() == "gloo":
+        dist.destroy_process_group()
     deadline = time.monotonic() + WAIT_SECONDS
-    while not happened() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    with suppress(RuntimeError):
+        while not store.check([GONE]) and time.monotonic() < deadline:
+            time.sleep(0.1)
 
 
 def average_gradients(parameters: Iterable[nn.Parameter], world_size: int) -> None:
