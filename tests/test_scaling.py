@@ -20,7 +20,7 @@ def test_a_tree_is_as_deep_as_its_logarithm() -> None:
 
 def test_bytes_and_hours() -> None:
     training = Training("a", hours=1, gpus=8, steps=3600, parameters=1_000_000, norms=10, channels=100)
-    assert wire_bytes(training) == 4 * (1_000_000 + 210 + 200)
+    assert wire_bytes(training) == 4 * (1_000_000 + 210 + 210)
     assert hours(training, 8, LINK)[0] == pytest.approx(1)  # what was printed
     # A step of 1 s, 8 times fewer of them, each with what 64 have to say to each other more than 8.
     more = talking_seconds(training, 64, LINK) - talking_seconds(training, 8, LINK)

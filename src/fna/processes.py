@@ -12,7 +12,8 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import torch
 import torch.distributed as dist
@@ -95,8 +96,9 @@ def connected(config: Config, accelerator: str, devices: list[int] | int) -> Fab
     return fabric
 
 
-SAID, GONE = "fna: the reason is said", "fna: the first process ends"
-"""Keys in the store of the connected processes, on the first one's machine."""
+SAID, STATUS, GONE = "fna/said", "fna/status", "fna/gone"
+"""Keys in the store of the connected processes, on the first one's machine: how many have come to say why all end, the
+exit status of the one that has said it, and whether the first one ends."""
 WAIT_SECONDS = 10.0
 
 
@@ -111,6 +113,7 @@ def end(status: int, text: str, error: BaseException) -> int:
         print(text, file=sys.stderr)
         return status
     first, store = dist.get_rank() == 0, dist.distributed_c10d._get_default_store()
+    stderr = sys.stderr if first else silenced()
     if is_lost(error):
         text = (
             "fna: error: another process of this training has ended without a word: killed, or out of memory? "
@@ -118,16 +121,24 @@ def end(status: int, text: str, error: BaseException) -> int:
         )
     try:
         mine = store.add(SAID, 1) == 1
-    except RuntimeError:
-        mine = first  # the store is the first process's, so it is that one that has ended, and has said why
-    if mine:
-        print(text, file=sys.stderr, flush=True)
-    if first:
-        with suppress(RuntimeError):
+        if mine:
+            print(text, file=stderr, flush=True)
+            store.set(STATUS, str(status))
+        if first:
             store.set(GONE, "")
-    else:
-        leave(store)
-    return status if mine or first else 0
+            return int(store.get(STATUS))
+    except RuntimeError:
+        return 0  # the store is the first process's, so it is that one that has ended, and has said why
+    leave(store)
+    return status if mine else 0
+
+
+def silenced() -> TextIO:
+    """The stderr of this process, of which torch's own words on broken connections are a part no longer."""
+    stderr = os.fdopen(os.dup(2), "w")
+    with Path(os.devnull).open("w") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    return stderr
 
 
 def is_lost(error: BaseException) -> bool:
