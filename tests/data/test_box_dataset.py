@@ -21,7 +21,9 @@ from fna.data import box_dataset as module
 from fna.data.box_dataset import BoxAugment, DetectionDataset, Resize, collate
 from fna.data.images import read_image, read_reduced
 from fna.data.pixels import Wanted
+from fna.data.rectangle import Rectangle
 from fna.data.samples import BoxSample
+from fna.data.ssd_view import ssd_view
 from fna.data.stream import StepSampler
 from fna.errors import UserError
 
@@ -158,26 +160,27 @@ def test_a_crop_keeps_its_own_shape_where_the_image_would(bright: list[BoxSample
 
 
 def test_ssd_augmentation_is_that_of_torchvision(noise: list[BoxSample], draw: Draw) -> None:
-    """The same draws through torchvision's own transforms, every step carried out on the whole image."""
+    """The same view and the same light through torchvision's transforms, every step carried out on the whole image."""
     smooth = np.stack(np.meshgrid(np.linspace(60, 180, 80), np.linspace(80, 160, 60)), -1).astype(np.uint8)
     smooth = np.concatenate([smooth, smooth[..., :1] // 2 + 50], -1)
     samples = [sample(draw(f"s{n}.png", smooth), one.boxes) for n, one in enumerate(noise[1:])]
     data = plain(samples, Resize((50, 70)), BoxAugment(flip=False, ssd=True), seed=5)
-    steps = v2.Compose([v2.RandomPhotometricDistort(), v2.RandomZoomOut(), v2.RandomIoUCrop()])
-    resize, compared = v2.Resize((50, 70)), 0
+    resize, distort, compared = v2.Resize((50, 70)), v2.RandomPhotometricDistort(), 0
     for position in range(60):
         entry = data[position]
+        one = samples[entry["index"]]
         generator = np.random.default_rng((5, 1, position))
         generator.random()
         torch.manual_seed(int(generator.integers(2**63)))
-        one = samples[entry["index"]]
-        boxes = tv_tensors.BoundingBoxes(torch.from_numpy(one.boxes).float(), format="XYXY", canvas_size=(60, 80))
-        target = {
-            "image": tv_tensors.Image(read_image(one.image)),
-            "boxes": boxes,
-            "labels": torch.from_numpy(one.labels),
+        image = distort(tv_tensors.Image(read_image(one.image)))
+        view, kept = ssd_view(generator, one.boxes.astype(np.float32), Rectangle(0, 0, 60, 80))
+        boxes = tv_tensors.BoundingBoxes(torch.from_numpy(one.boxes[kept]).float(), format="XYXY", canvas_size=(60, 80))
+        target = {"image": image, "boxes": boxes, "labels": torch.from_numpy(one.labels[kept])}
+        cropped = {
+            name: v2.functional.crop(part, view.top, view.left, view.height, view.width) if name != "labels" else part
+            for name, part in target.items()
         }
-        expected = v2.SanitizeBoundingBoxes()(resize(v2.ClampBoundingBoxes()(steps(target))))
+        expected = v2.SanitizeBoundingBoxes()(resize(v2.ClampBoundingBoxes()(cropped)))
         if entry["labels"].tolist() != expected["labels"].tolist():  # one of them just below a pixel
             continue
         compared += 1
@@ -231,7 +234,7 @@ def test_an_error_in_a_sample_leaves_the_generator_as_it_was(
 ) -> None:
     data = DetectionDataset(noise, MEAN, STD, EXACT, SSD)
     state = torch.get_rng_state()
-    monkeypatch.setattr(data, "_view", lambda *_: 1 / 0)
+    monkeypatch.setattr(data._distort, "make_params", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         data[0]
     assert torch.equal(torch.get_rng_state(), state)

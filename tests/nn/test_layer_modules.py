@@ -49,3 +49,19 @@ def test_an_input_is_not_changed_by_the_activations_that_work_in_place() -> None
     Layer(place(), MBConv(3, 1))(x)
     ConvNormActivation(Conv("", 8, 4, 1, norm=False, activation="relu"))(x)
     assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("groups", [1, 64])
+def test_bf16_has_the_gradient_of_a_strided_convolution_of_one_pixel(groups: int) -> None:
+    """Against single precision, with memory full of large numbers: what only meets padding has no gradient."""
+    layer = ConvNormActivation(Conv("c", 64, 64, 3, stride=2, groups=groups, norm=False))
+    images = torch.randn(16, 64, 1, 1, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for low in (True, False):
+        littered = [torch.full((size,), 1e30) for size in (64, 576, 4096, 36864)]
+        del littered
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            outputs = layer(images)
+        (gradient,) = torch.autograd.grad(outputs.float().sum(), layer.conv.weight)
+        gradients.append(gradient)
+    torch.testing.assert_close(*gradients, rtol=0.02, atol=0.1)

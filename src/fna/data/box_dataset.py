@@ -8,23 +8,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from fna.data.images import read_reduced
+from fna.data.rectangle import Boxes, Rectangle
 from fna.data.samples import BoxSample
+from fna.data.ssd_view import ssd_view
 from fna.data.stream import GIBIBYTE, ImageDataset, on_canvas, torch_seed
 from fna.errors import UserError
 
-Boxes = NDArray[np.float32]
-"""(n, 4), x1, y1, x2, y2. Not tensors: a handful of numbers costs torch ten times what it costs numpy."""
-
 SMALLEST_BOX = 1.0
 """Pixels: a box that is narrower or lower in the finished image is left out."""
-SMALLEST_CROPPED = 4
-"""Pixels: the least side that a 0.3-fold crop leaves something of."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,8 @@ class BoxAugment:
     """`flip`: left-right with probability 1/2.
 
     `ssd`: before it, the augmentation of SSD (Liu et al. 2016, sections 2.2 and 3.6) with torchvision's numbers:
-    photometric distortion, zooming out onto a canvas of the mean colour, cropping to a minimal overlap with a box.
+    photometric distortion, zooming out onto a canvas of the mean colour, cropping to a minimal overlap with a box
+    (see `fna.data.ssd_view`).
     """
 
     flip: bool = True
@@ -109,13 +106,11 @@ class DetectionDataset(ImageDataset[BoxEntry, BoxSample, tuple[Tensor, Tensor]])
         self.size = size
         self.augment = augment
         self._distort = v2.RandomPhotometricDistort()
-        self._zoom_out = v2.RandomZoomOut()
-        self._iou_crop = v2.RandomIoUCrop()
 
     def __getitem__(self, position: int) -> BoxEntry:
         index = position if self.augment is None else self.index(position)
         image, original = self.decoded(index)
-        frame = _Rectangle(0, 0, *original.tolist())
+        frame = Rectangle(0, 0, *original.tolist())
         boxes, labels = _counted(self.samples[index], frame)
         if self.augment is None:
             entry = self._finished(image, boxes, labels, frame, frame, False, index)
@@ -128,7 +123,7 @@ class DetectionDataset(ImageDataset[BoxEntry, BoxSample, tuple[Tensor, Tensor]])
             return self._finished(image, boxes, labels, frame, frame, flip, index)
         with torch_seed(int(generator.integers(2**63))):
             distortion = self._distort.make_params([image])
-            view, kept = self._view(boxes, frame)
+        view, kept = ssd_view(generator, boxes, frame)
         return self._finished(image, boxes[kept], labels[kept], frame, view, flip, index, distortion)
 
     def _read(self, sample: BoxSample) -> tuple[Tensor, Tensor]:
@@ -145,33 +140,16 @@ class DetectionDataset(ImageDataset[BoxEntry, BoxSample, tuple[Tensor, Tensor]])
             )
         target = self.size.target(height, width)
         if whole and target[0] * target[1] < height * width:
-            image = _resized(image, _Rectangle(0, 0, *target))
+            image = _resized(image, Rectangle(0, 0, *target))
         return image, torch.tensor([height, width])
-
-    def _view(self, boxes: Boxes, frame: "_Rectangle") -> tuple["_Rectangle", NDArray[np.bool_]]:
-        """Zooming out and cropping of SSD, drawn by torchvision from torch's global generator but not carried out.
-
-        Gives the part of the plane around the image that is seen, and which boxes (n,) count in it.
-        """
-        view, kept = frame, np.ones(len(boxes), bool)
-        if torch.rand(1) < self._zoom_out.p:
-            left, top, right, bottom = self._zoom_out.make_params([_annotated(boxes, frame)])["padding"]
-            view = _Rectangle(-top, -left, top + frame.height + bottom, left + frame.width + right)
-        # Without boxes torchvision tries crops in vain until it draws "no crop".
-        if len(boxes) and min(view.height, view.width) >= SMALLEST_CROPPED:
-            crop = self._iou_crop.make_params([_annotated(boxes, view)])
-            if crop:
-                kept = crop["is_within_crop_area"].numpy()
-                view = _Rectangle(view.top + crop["top"], view.left + crop["left"], crop["height"], crop["width"])
-        return view, kept
 
     def _finished(
         self,
         image: Tensor,
         boxes: Boxes,
         labels: NDArray[np.int64],
-        frame: "_Rectangle",
-        view: "_Rectangle",
+        frame: Rectangle,
+        view: Rectangle,
         flip: bool,
         index: int,
         distortion: dict[str, object] | None = None,
@@ -196,7 +174,7 @@ class DetectionDataset(ImageDataset[BoxEntry, BoxSample, tuple[Tensor, Tensor]])
         boxes = _moved(boxes, seen, place)
         if flip:
             image = image.flip(-1)
-            place = _Rectangle(place.top, width - place.right, place.height, place.width)
+            place = Rectangle(place.top, width - place.right, place.height, place.width)
             boxes = np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
         pixels = on_canvas(self.normalise(image), (height, width), place.top, place.left, 0.0)
         large = (boxes[:, 2:] - boxes[:, :2] >= SMALLEST_BOX).all(1)
@@ -243,59 +221,14 @@ def collate(entries: Sequence[BoxEntry], divisor: int = 32) -> dict[str, Tensor]
     return batch
 
 
-@dataclass(frozen=True)
-class _Rectangle:
-    """Whole pixels; the image in the file starts at (0, 0)."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    @property
-    def bottom(self) -> int:
-        return self.top + self.height
-
-    @property
-    def right(self) -> int:
-        return self.left + self.width
-
-    @property
-    def corner(self) -> NDArray[np.float32]:
-        """Left and top, once for each corner of a box."""
-        return np.array([self.left, self.top] * 2, np.float32)
-
-    @property
-    def sides(self) -> NDArray[np.float32]:
-        """Width and height, once for each corner of a box."""
-        return np.array([self.width, self.height] * 2, np.float32)
-
-    def common(self, other: "_Rectangle") -> "_Rectangle":
-        """What both have; they do overlap."""
-        top, left = max(self.top, other.top), max(self.left, other.left)
-        return _Rectangle(top, left, min(self.bottom, other.bottom) - top, min(self.right, other.right) - left)
-
-    def place(self, view: "_Rectangle", height: int, width: int) -> "_Rectangle":
-        """Where it is, to the nearest pixel and at least one pixel large, when `view` gets this size."""
-        top, rows = _stretched(self.top - view.top, self.height, view.height, height)
-        left, columns = _stretched(self.left - view.left, self.width, view.width, width)
-        return _Rectangle(top, left, rows, columns)
-
-
-def _stretched(start: int, length: int, whole: int, target: int) -> tuple[int, int]:
-    """First pixel and length of a stretch when the axis goes from `whole` to `target` pixels."""
-    first = min(round(start * target / whole), target - 1)
-    return first, max(1, round((start + length) * target / whole) - first)
-
-
-def _counted(sample: BoxSample, frame: _Rectangle) -> tuple[Boxes, NDArray[np.int64]]:
+def _counted(sample: BoxSample, frame: Rectangle) -> tuple[Boxes, NDArray[np.int64]]:
     """Boxes (n, 4) clipped to the image and labels (n,), without crowds and without what lies outside."""
     boxes = _moved(sample.boxes[~sample.crowd].astype(np.float32).reshape(-1, 4), frame, frame)
     inside = (boxes[:, 2:] > boxes[:, :2]).all(1)
     return boxes[inside], sample.labels[~sample.crowd].astype(np.int64, copy=False)[inside]
 
 
-def _moved(boxes: Boxes, source: _Rectangle, target: _Rectangle) -> Boxes:
+def _moved(boxes: Boxes, source: Rectangle, target: Rectangle) -> Boxes:
     """Boxes (n, 4) clipped to `source`, in the pixels that it has as `target`."""
     inside = np.minimum((boxes - source.corner).clip(min=0), source.sides)
     # Rounding must not put a box outside of the image, where it would be taken for a broken one.
@@ -303,13 +236,7 @@ def _moved(boxes: Boxes, source: _Rectangle, target: _Rectangle) -> Boxes:
     return moved
 
 
-def _annotated(boxes: Boxes, canvas: _Rectangle) -> tv_tensors.BoundingBoxes:
-    """Boxes (n, 4) in the pixels of `canvas`, with its size, as torchvision's transforms want them."""
-    moved = torch.from_numpy(boxes - canvas.corner)
-    return tv_tensors.BoundingBoxes(moved, format="XYXY", canvas_size=(canvas.height, canvas.width))
-
-
-def _resized(image: Tensor, size: _Rectangle) -> Tensor:
+def _resized(image: Tensor, size: Rectangle) -> Tensor:
     if tuple(image.shape[1:]) == (size.height, size.width):
         return image
     return transforms.resize(image, [size.height, size.width], InterpolationMode.BILINEAR, antialias=True)

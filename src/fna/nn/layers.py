@@ -1,5 +1,6 @@
 """Modules of a layer, built from its convolutions as data."""
 
+import torch
 from torch import Tensor, nn
 
 from fna.arch.arch import Place
@@ -7,6 +8,23 @@ from fna.arch.heads import Head
 from fna.arch.layers import Conv, MBConv
 
 ACTIVATIONS: dict[str | None, type[nn.Module]] = {"relu6": nn.ReLU6, "relu": nn.ReLU, None: nn.Identity}
+
+
+class StridedConv2d(nn.Conv2d):
+    """A convolution with a stride, in single precision where bf16 on a CPU has no gradient.
+
+    Where the kernel reaches over the whole of a tiny image, torch 2.15 leaves the gradient of the weights that meet
+    nothing but padding as whatever was in memory, often infinite (oneDNN in bf16, stride 2, one pixel: the last layers
+    of SSDLite).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, cin, H, W) -> (N, cout, ceil(H / stride), ceil(W / stride))."""
+        tiny = min(input.shape[-2:]) < max(self.kernel_size)
+        if tiny and input.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(input.float())
+        return super().forward(input)
 
 
 class ConvNormActivation(nn.Module):
@@ -18,7 +36,8 @@ class ConvNormActivation(nn.Module):
 
     def __init__(self, conv: Conv, plain_norm: bool = False) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(
+        kind = StridedConv2d if conv.stride > 1 and conv.kernel > 1 else nn.Conv2d
+        self.conv = kind(
             conv.cin,
             conv.cout,
             conv.kernel,
