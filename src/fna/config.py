@@ -312,7 +312,7 @@ class Config(Section):
         "auto", description="processes that read images, 0 for none; auto: as many as cores are left over"
     )
     cache: MemorySize = Field(
-        "1G", description="memory for decoded images of each data set that is read, such as 500M or 2G; 0 for none"
+        "1G", description="memory for decoded images of each split that is read, such as 500M or 2G; 0 for none"
     )
     checkpoint_minutes: PositiveFloat = Field(2.0, description="save the state at least this often")
 

@@ -2,20 +2,31 @@
 
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from drawn import TINY, configured, draw_data
+from drawn_boxes import TINY_BOXES, draw_boxes
+from drawn_classes import TINY_CLASSES, draw_classes
 from fna.config import from_data, parse_bytes, resolved
 from fna.data.cache import ImageCache
 from fna.data.layouts import open_data
 from fna.errors import UserError
+from fna.tasks import TASKS
 from fna.tasks.segmentation import Segmentation
 
+DRAWN = {"seg": (TINY, draw_data), "det": (TINY_BOXES, draw_boxes), "cls": (TINY_CLASSES, draw_classes)}
 IMAGE = torch.arange(3 * 5 * 7, dtype=torch.uint8).view(5, 7, 3).permute(2, 0, 1)
 MASK = torch.arange(35, dtype=torch.uint8).view(5, 7)
 SIZE = torch.tensor([500, 1 << 40])
+
+
+def make_task(folder: Path, name: str) -> Any:
+    base, draw = DRAWN[name]
+    config = resolved(configured(base), name)
+    return TASKS[name](config, open_data(draw(folder), name), (0.5,) * 3, (0.5,) * 3)
 
 
 @pytest.mark.parametrize("parts", [(IMAGE,), (IMAGE, MASK), (IMAGE, SIZE), (IMAGE.contiguous(), MASK.T)])
@@ -74,6 +85,32 @@ def test_the_key_is_checked_when_it_is_set() -> None:
     assert [from_data({"cache": given}).cache for given in ("2G", 0, 4096)] == ["2G", "0", "4096"]
     with pytest.raises(UserError, match="cache is 'lots': .*write 1G, 500M"):
         from_data({"cache": "lots"})
+
+
+@pytest.mark.parametrize("task_name", ["seg", "det", "cls"])
+def test_what_one_data_set_of_a_task_has_decoded_serves_the_next(tmp_path: Path, task_name: str) -> None:
+    """Parts of the split first, as a search has them, then all of it; and validation after validation."""
+    task = make_task(tmp_path, task_name)
+    weights, alphas = task.splits()
+    augment = task.config.adapt.augment
+    parts = [task.training(augment, part, 1) for part in (weights, alphas)]
+    first = {id(sample): data.decoded(number) for data in parts for number, sample in enumerate(data.samples)}
+    again = task.training(augment, replica=2)
+    again._read = lambda sample: pytest.fail("decoded once more")
+    for number, sample in enumerate(again.samples):
+        pairs = zip(again.decoded(number), first[id(sample)], strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+    _ = [task.validation()[number] for number in range(2)]
+    val = task.validation()
+    val._read = lambda sample: pytest.fail("decoded once more")
+    _ = [val[number] for number in range(2)]
+
+
+def test_a_data_set_that_reads_otherwise_starts_anew(tmp_path: Path) -> None:
+    task = make_task(tmp_path, "det")
+    plain = task.config.adapt.augment.model_copy(update={"ssd": False})
+    hows = [plain.model_copy(update={"resize": size}) for size in ((48, 48), (32, 32), (48, 48))]
+    assert [task.training(how).decoded(0)[0].shape[1:] for how in hows] == [(48, 48), (32, 32), (48, 48)]
 
 
 def test_every_data_set_of_a_task_keeps_as_much_as_the_key_says(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Samples for detection as tensors; a training sample is a pure function of (seed, position)."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
@@ -126,12 +126,17 @@ class DetectionDataset(ImageDataset[BoxEntry, BoxSample, tuple[Tensor, Tensor]])
         view, kept = ssd_view(generator, boxes, frame)
         return self._finished(image, boxes[kept], labels[kept], frame, view, flip, index, distortion)
 
+    @property
+    def reading(self) -> Hashable:
+        """The size where every sample has the whole image, which is kept as it is needed; else None."""
+        return self.size if self.augment is None or not self.augment.ssd else None
+
     def _read(self, sample: BoxSample) -> tuple[Tensor, Tensor]:
         """Image uint8 (3, H, W), and the height and width it has in the file.
 
         An image that every sample needs smaller is kept in memory as it is needed.
         """
-        whole = self.augment is None or not self.augment.ssd
+        whole = self.reading is not None
         image, (height, width) = read_reduced(sample.image, self.size.target if whole else None)
         if sample.size is not None and sample.size != (height, width):
             raise UserError(

@@ -1,6 +1,6 @@
 """Samples for classification as tensors; a training sample is a pure function of (seed, position)."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TypedDict
 
 from torch import Tensor
@@ -73,6 +73,11 @@ class ClassificationDataset(ImageDataset[ClassEntry, ClassSample, tuple[Tensor]]
                 image = self._crop(image)
             image = image.flip(-1) if flip else image
         return {"image": self.normalise(image), "label": self.samples[index].label, "index": index}
+
+    @property
+    def reading(self) -> Hashable:
+        """The size that validation judges; training has whole images."""
+        return None if self.training else self.imgsz
 
     def _read(self, sample: ClassSample) -> tuple[Tensor]:
         """The image, uint8 (3, h, w); in validation what is judged of it, (3, H, W)."""

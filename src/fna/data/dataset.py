@@ -1,6 +1,6 @@
 """Samples for segmentation as tensors; a training sample is a pure function of (seed, position)."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -79,6 +79,11 @@ class SegmentationDataset(ImageDataset[Entry, Sample, tuple[Tensor, Tensor]]):
         index = self.index(position)
         image, mask = self._augmented(*self.decoded(index), self.augment, position)
         return {"image": image, "mask": mask, "index": index}
+
+    @property
+    def reading(self) -> Hashable:
+        """The size, and which classes the values of masks are."""
+        return self.imgsz, None if self.label_mapping is None else tuple(sorted(self.label_mapping.items()))
 
     def _read(self, sample: Sample) -> tuple[Tensor, Tensor]:
         """Image uint8 (3, H, W), mask uint8 (H, W)."""

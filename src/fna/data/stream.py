@@ -1,7 +1,7 @@
 """What all data sets of images share: the endless training stream, the memory of decoded images, normalisation."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Generic, TypeVar
@@ -28,7 +28,7 @@ class ImageDataset(Dataset[EntryT], Generic[EntryT, SampleT, Parts]):
     Position p of the training stream: epoch p // n goes through the n samples in an order drawn from (seed, epoch), and
     all that is random in the sample is drawn from (seed, p).
     What `_read` gives is kept in memory, at most `cache_bytes` in total: loader workers that are forked share what is
-    kept, others share the limit out.
+    kept, others share the limit out. Data sets of equal `reading` can `share` what is kept.
     Raises UserError when there are no samples.
     """
 
@@ -63,17 +63,31 @@ class ImageDataset(Dataset[EntryT], Generic[EntryT, SampleT, Parts]):
 
     def decoded(self, index: int) -> Parts:
         """One sample before augmentation, from memory or from its files; not to be written to."""
-        kept = self._cache.get(index)
+        number = self._numbers[index]
+        kept = self._cache.get(number)
         if kept is not None:
             return kept  # type: ignore[return-value]  # what `_read` gave
         parts = self._read(self.samples[index])
-        self._cache.put(index, parts)
+        self._cache.put(number, parts)
         return parts
+
+    def share(self, cache: ImageCache, numbers: Sequence[int]) -> None:
+        """Keep samples in `cache`, each under one of `numbers`, as other data sets of equal `reading` do."""
+        self._cache, self._numbers = cache, numbers
+
+    @property
+    def reading(self) -> Hashable:
+        """All that `_read` depends on beside the sample."""
+        raise NotImplementedError
 
     @cached_property
     def _cache(self) -> ImageCache:
         worker = get_worker_info()
         return ImageCache(len(self.samples), self.cache_bytes // (worker.num_workers if worker else 1))
+
+    @cached_property
+    def _numbers(self) -> Sequence[int]:
+        return range(len(self.samples))
 
     def normalise(self, image: Tensor, light: Sequence[float] = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
         """uint8 (3, H, W) to float32 with the mean and standard deviation of the seed network's training.
@@ -87,7 +101,8 @@ class ImageDataset(Dataset[EntryT], Generic[EntryT, SampleT, Parts]):
         return image.contiguous().to(torch.float32).mul_(gain).add_(shift)
 
     def __getstate__(self) -> dict[str, object]:
-        return {key: value for key, value in self.__dict__.items() if key != "_cache"}  # whoever gets it fills its own
+        # Whoever gets it fills a cache of its own.
+        return {key: value for key, value in self.__dict__.items() if key not in ("_cache", "_numbers")}
 
     def _read(self, sample: SampleT) -> Parts:
         raise NotImplementedError

@@ -38,7 +38,7 @@ class Classification(CheckedTask):
         self, augment: Augment, samples: Sequence[ClassSample] | None = None, replica: int = 0
     ) -> ClassificationDataset:
         """Random resized crop, flip."""
-        return ClassificationDataset(
+        data = ClassificationDataset(
             samples or self.data.splits["train"],
             self.mean,
             self.std,
@@ -48,11 +48,13 @@ class Classification(CheckedTask):
             self.random_seed(replica),
             self.cache_bytes,
         )
+        return self.remembering(data, "train")
 
     def validation(self) -> ClassificationDataset:
         """The centres of the images in order."""
         val = self.data.splits["val"]
-        return ClassificationDataset(val, self.mean, self.std, self.imgsz, False, cache_bytes=self.cache_bytes)
+        data = ClassificationDataset(val, self.mean, self.std, self.imgsz, False, cache_bytes=self.cache_bytes)
+        return self.remembering(data, "val")
 
     def collate(self, samples: list[Any]) -> Batch:
         """Images of one size, and labels."""

@@ -58,7 +58,7 @@ class Detection(CheckedTask):
         self, augment: Augment, samples: Sequence[BoxSample] | None = None, replica: int = 0
     ) -> DetectionDataset:
         """Flip, or all of SSD's augmentation, then resizing."""
-        return DetectionDataset(
+        data = DetectionDataset(
             samples or self.data.splits["train"],
             self.mean,
             self.std,
@@ -67,11 +67,13 @@ class Detection(CheckedTask):
             self.random_seed(replica),
             self.cache_bytes,
         )
+        return self.remembering(data, "train")
 
     def validation(self) -> DetectionDataset:
         """Whole images in order."""
         val = self.data.splits["val"]
-        return DetectionDataset(val, self.mean, self.std, self.resize, None, cache_bytes=self.cache_bytes)
+        data = DetectionDataset(val, self.mean, self.std, self.resize, None, cache_bytes=self.cache_bytes)
+        return self.remembering(data, "val")
 
     def collate(self, samples: list[Any]) -> Batch:
         """Images padded to one size, boxes to one number."""

@@ -45,7 +45,7 @@ class Segmentation(CheckedTask):
         self, augment: Augment, samples: Sequence[Sample] | None = None, replica: int = 0
     ) -> dataset.SegmentationDataset:
         """Random scale, padded random crop, flip."""
-        return dataset.SegmentationDataset(
+        data = dataset.SegmentationDataset(
             samples or self.data.splits["train"],
             self.mean,
             self.std,
@@ -55,10 +55,11 @@ class Segmentation(CheckedTask):
             self.random_seed(replica),
             self.cache_bytes,
         )
+        return self.remembering(data, "train")
 
     def validation(self) -> dataset.SegmentationDataset:
         """Whole images in order."""
-        return dataset.SegmentationDataset(
+        data = dataset.SegmentationDataset(
             self.data.splits["val"],
             self.mean,
             self.std,
@@ -67,6 +68,7 @@ class Segmentation(CheckedTask):
             self.config.imgsz,
             cache_bytes=self.cache_bytes,
         )
+        return self.remembering(data, "val")
 
     def collate(self, samples: list[Any]) -> Batch:
         """Images and masks of equal size, stacked."""

@@ -1,7 +1,7 @@
 """The contract of a task: everything the loops need to know about it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -9,11 +9,13 @@ from torch.utils.data import Dataset
 from fna.arch.arch import HW, Outputs
 from fna.arch.heads import Head, describe
 from fna.config import Augment, Config, parse_bytes
+from fna.data.cache import ImageCache
 from fna.data.check import check
 from fna.data.samples import Data
 from fna.data.stream import ImageDataset, split
 from fna.errors import UserError
 
+DatasetT = TypeVar("DatasetT", bound=ImageDataset[Any, Any, Any])
 Batch = Mapping[str, Tensor]
 """At least `image` (N, 3, H, W), normalised."""
 
@@ -97,12 +99,27 @@ class CheckedTask:
         self.mean, self.std = tuple(mean), tuple(std)
         self.classes = data.classes
         self.cache_bytes = parse_bytes(config.cache)
+        self._decoded: dict[str, tuple[Hashable, ImageCache]] = {}
         self.report: Any = check(data)
         if self.report.errors:
             raise UserError(
                 f"{data.root}: {len(self.report.errors)} problem(s) in the data, the first: "
                 f"{self.report.errors[0].text}. See all with: fna check {data.root}"
             )
+
+    def remembering(self, data: DatasetT, split: str) -> DatasetT:
+        """`data` of samples of a split, with the images that data sets before it have decoded, if they read alike.
+
+        A search with its trials, a fine-tuning and its validations make a data set each.
+        """
+        samples = self.data.splits[split]
+        reading, cache = self._decoded.get(split, (None, None))
+        if cache is None or reading != data.reading:
+            cache = ImageCache(len(samples), self.cache_bytes)
+            self._decoded[split] = data.reading, cache
+        numbers = {id(sample): number for number, sample in enumerate(samples)}
+        data.share(cache, [numbers[id(sample)] for sample in data.samples])
+        return data
 
     def commonest_size(self) -> HW:
         """Height and width of most training images."""
