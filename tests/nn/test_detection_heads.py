@@ -116,3 +116,21 @@ def test_the_last_convolution_of_ssdlite_starts_from_the_seeds_and_nothing_else_
     for name, tensor in before.items():
         assert torch.equal(net.head.state_dict()[name], tensor), "inputs are not changed"
         assert name in seed or torch.equal(after[name], tensor)
+
+
+@pytest.mark.parametrize("name", ["retinanet", "ssdlite"])
+def test_in_bf16_weights_that_only_meet_padding_have_no_gradient(name: str) -> None:
+    """With memory full of large numbers (see `StridedConv2d`); the last maps are made of one pixel."""
+    arch = build("fna_deeplabv3", 0.1)
+    net = build_network(arch, describe(name, arch, 5, 32), 32, 0)
+    (weight,) = [
+        p for key, p in net.head.named_parameters() if key.endswith(("p7.weight", "extra.3.depthwise.conv.weight"))
+    ]
+    littered = [torch.full((9 * size,), 1e30) for size in (64, 256, 4096, 65536)]
+    del littered
+    with torch.autocast("cpu", torch.bfloat16):
+        found = net(torch.randn(4, 3, 64, 64))
+    (gradient,) = torch.autograd.grad(found["cls_logits"].float().square().sum(), weight)
+    assert gradient[:, :, 1, 1].abs().max() > 0
+    gradient[:, :, 1, 1] = 0
+    assert not gradient.any()

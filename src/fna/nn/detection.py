@@ -10,7 +10,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from fna.arch.heads import FPN_CHANNELS, Head
-from fna.nn.layers import build_convs
+from fna.nn.layers import StridedConv2d, build_convs
 
 Outputs = dict[str, Tensor]
 """`cls_logits` (N, anchors, classes) and `bbox_regression` (N, anchors, 4), cells row by row, level after level; and
@@ -36,6 +36,8 @@ class RetinaNet(nn.Module):
         channels = [head.conv(f"fpn.inner.{i}").cin for i in range(len(head.taps))]
         last = LastLevelP6P7(channels[-1], FPN_CHANNELS)
         last.use_P5 = False  # torchvision would take P5 where C5 happens to have 256 channels
+        for conv in (last.p6, last.p7):
+            conv.__class__ = StridedConv2d  # with the weights and the names that torchvision gave it
         self.fpn = FeaturePyramidNetwork(channels, FPN_CHANNELS, last)
         anchors = head.anchors[0]
         self.outputs = RetinaNetHead(FPN_CHANNELS, anchors, head.conv("class.output").cout // anchors)
