@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "fna"
 # `__init__` is what users import, `__version__` the one name in it that needs nothing else.
 ORDER = [
     "__version__ errors",
-    "files",
+    "files private_copy",
     "arch",
     "config",
     "nn weights data",

@@ -1,14 +1,11 @@
 """A run is a folder: configuration, environment, logs, states, cost ledger. What processes share goes through it."""
 
-import atexit
 import csv
 import ctypes
 import os
 import platform
-import shutil
 import signal
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +26,7 @@ from fna.config import Config, load_config, to_yaml
 from fna.errors import Interrupted, UserError
 from fna.files import read_json, read_metrics, whole, write_json, write_text
 from fna.nn.sync_norm import synchronise
+from fna.private_copy import private_copy
 
 PLAIN_SECONDS = 15.0
 """Where the output is not a terminal, progress is one line per so many seconds."""
@@ -135,7 +133,7 @@ class Run:
         keep_memory()
         self.fabric = fabric or connected(config)
         if self.rank:
-            self.folder = _private_copy(folder)
+            self.folder = private_copy(folder)
             self.console = Console(quiet=True)
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # open as long as the process is
             warnings.simplefilter("ignore")
@@ -362,15 +360,3 @@ def _devices(device: str) -> list[int] | int:
 def connected(config: Config) -> Fabric:
     """Fabric for the configured devices, with all processes that train together."""
     return processes.connected(config, _accelerator(config.device), _devices(config.device))
-
-
-def _private_copy(folder: Path) -> Path:
-    """A copy of a run folder for one process, gone at its end; an empty one where the folder is on another machine."""
-    parent = Path(tempfile.mkdtemp(prefix="fna-"))
-    atexit.register(shutil.rmtree, parent, ignore_errors=True)
-    private = parent / folder.name
-    if folder.is_dir():
-        shutil.copytree(folder, private)
-    else:
-        private.mkdir()
-    return private

@@ -41,3 +41,20 @@ def test_a_mistake_is_one_line_and_nothing_is_trained(
     assert message in err
     assert err.count("\n") == 1
     assert not list((tmp_path / "study").glob("*/run.json"))
+
+
+def test_several_processes_are_refused_however_they_were_started(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = draw_data(tmp_path / "scenes", train=4, val=2)
+    assert main(["study", "search", *command(tmp_path, data, "--devices", "2")]) == 2
+    # What torchrun --nproc_per_node 2 sets.
+    launcher = {"LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "GROUP_RANK": "0"}
+    launcher |= {"TORCHELASTIC_RUN_ID": "none", "TORCHELASTIC_RESTART_COUNT": "0", "GROUP_WORLD_SIZE": "1"}
+    for name, value in launcher.items():
+        monkeypatch.setenv(name, value)
+    assert main(["study", "search", *command(tmp_path, data)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all("--jobs runs several networks side by side" in line for line in lines)
+    assert not (tmp_path / "study").exists()

@@ -1,5 +1,6 @@
 """What the studies that train have in common on the command line."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ from fna.config import Config, from_data
 from fna.errors import UserError
 from fna.flags import config_parser
 from fna.pipeline import prepare
+from fna.processes import layout
 from fna.study.jobs import execute
 from fna.study.plan import Study, write_plan
 
@@ -34,7 +36,7 @@ def parsed(parser: Any, words: list[str]) -> tuple[dict[str, Any], Config]:
     for flag in ("seeds", "jobs"):
         if given[flag] < 1:
             raise UserError(f"--{flag} must be at least 1, got {given[flag]}")
-    if config.devices * config.nodes > 1:
+    if math.prod(layout(config)) > 1:
         raise UserError("a study trains each network in one process; --jobs runs several networks side by side")
     if config.weights == "none":
         raise UserError("a study compares with remapped weights, so it needs some: --weights FILE, or DEFAULT")
