@@ -22,24 +22,62 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Steps:
+    """Steps of one kind: how many, the numbers of the gradients, and the messages of norms and the numbers in them."""
+
+    count: int
+    gradients: int
+    messages: int
+    numbers: int
+
+    @staticmethod
+    def of_weights(count: int, parameters: int, norms: int, channels: int) -> "Steps":
+        """Of one path: mean, variance and count of each norm, and two sums and the count back."""
+        return Steps(count, parameters, 2 * norms, 2 * (2 * channels + norms))
+
+    @property
+    def sent_bytes(self) -> int:
+        """What a process hands in at each of them."""
+        return FLOAT_BYTES * (self.gradients + self.numbers)
+
+    def talking_seconds(self, processes: int, link: Link) -> float:
+        """Of one of them: the gradients in one piece, and the messages of the norms one by one."""
+        small = FLOAT_BYTES * self.numbers / self.messages
+        return ring_seconds(FLOAT_BYTES * self.gradients, processes, link) + self.messages * tree_seconds(
+            small, processes, link
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
-    """A training as the paper printed it: hours on `gpus`, and the network's parameters, norms and their channels."""
+    """A training as the paper printed it: hours on `gpus`, and its steps."""
 
     name: str
     hours: float
     gpus: int
-    steps: int
-    parameters: int
-    norms: int
-    channels: int
+    steps: tuple[Steps, ...]
 
 
-# Hours and devices: paper, Table 4's text (8 TITAN-Xp: search 18 and 20 h, fine-tuning 10 and 46 h). Steps: epochs x
-# 118287 images / batch, of the recipes: 12 epochs of 32 images, 300 of 512 (the code has the data five times in each of
-# its 60). Networks: MobileNetV2 with each head.
+# Hours and devices: paper, A.1 (8 TITAN-Xp: searches 18 and 20 h, fine-tunings 10 and 46 h). Steps: of the recipes. The
+# searches have 14 epochs of 7392 steps and 24 of 462 with half of the images, and steps of the alphas for 6 of the first
+# one's and a fifth of 12 of the second one's epochs. The fine-tunings have epochs x 118287 images / batch: 12 of 32
+# images, 300 of 512 (the code has the data five times in each of its 60). Networks: MobileNetV2 with each head. Messages
+# of a step of the alphas: counted in one at 96x96, each candidate being computed twice.
 TRAININGS = (
-    Training("RetinaNet fine-tuning", 10, 8, 44358, 11_488_244, 60, 15_776),
-    Training("SSDLite fine-tuning", 46, 8, 69309, 4_322_988, 88, 27_926),
+    Training(
+        "RetinaNet search",
+        18,
+        8,
+        (Steps.of_weights(103_488, 11_456_852, 51, 15_776), Steps(44_352, 141, 747, 371_275)),
+    ),
+    Training("RetinaNet fine-tuning", 10, 8, (Steps.of_weights(44_358, 11_488_244, 51, 15_776),)),
+    Training(
+        "SSDLite search",
+        20,
+        8,
+        (Steps.of_weights(11_088, 4_291_596, 88, 27_926), Steps(1_109, 138, 803, 411_099)),
+    ),
+    Training("SSDLite fine-tuning", 46, 8, (Steps.of_weights(69_309, 4_322_988, 88, 27_926),)),
 )
 
 
@@ -57,30 +95,19 @@ def tree_seconds(size_bytes: float, processes: int, link: Link) -> float:
     return 2 * depth * (size_bytes / link.bytes_per_second + link.latency_seconds)
 
 
-def wire_bytes(training: Training) -> int:
-    """What a process hands in at each step: gradients; mean, variance and count of each norm; two sums and it back."""
-    norms = 2 * (2 * training.channels + training.norms)
-    return FLOAT_BYTES * (training.parameters + norms)
-
-
-def talking_seconds(training: Training, processes: int, link: Link) -> float:
-    """Of one step: the gradients in one piece, and two small messages for every norm, forward and back."""
-    small = 2 * FLOAT_BYTES * training.channels / training.norms
-    norms = 2 * training.norms * tree_seconds(small, processes, link)
-    return ring_seconds(FLOAT_BYTES * training.parameters, processes, link) + norms
-
-
 def hours(training: Training, gpus: int, link: Link) -> tuple[float, float]:
     """Hours with so many GPUs at the same images per GPU, and the share of them in which GPUs wait for each other.
 
     The global batch grows with the GPUs, so the steps become fewer; whether learning rate and schedule bear that is
     another question. The printed hours have their own talking in them, which is taken to be this model's.
     """
-    step = 3600 * training.hours / training.steps
-    alone = step - talking_seconds(training, training.gpus, link)
-    talking = talking_seconds(training, gpus, link)
-    steps = training.steps * training.gpus / gpus
-    return steps * (alone + talking) / 3600, talking / (alone + talking)
+
+    def talking(processes: int) -> float:
+        return sum(steps.count * steps.talking_seconds(processes, link) for steps in training.steps) / 3600
+
+    alone = training.hours - talking(training.gpus)
+    together = alone + talking(gpus)
+    return together * training.gpus / gpus, talking(gpus) / together
 
 
 def markdown(link: Link) -> str:
@@ -89,8 +116,8 @@ def markdown(link: Link) -> str:
     for training in TRAININGS:
         for gpus in (8, 64):
             time, share = hours(training, gpus, link)
-            sent = wire_bytes(training) / 1e6
-            rows.append([training.name, gpus, f"{time:.2f} h", f"{gpus * time:.0f}", f"{share:.0%}", f"{sent:.1f} MB"])
+            sent = ", ".join(f"{steps.sent_bytes / 1e6:.1f}" for steps in training.steps) + " MB"
+            rows.append([training.name, gpus, f"{time:.2f} h", f"{gpus * time:.0f}", f"{share:.0%}", sent])
     header = ["computed, not measured", "GPUs", "time", "GPU hours", "waiting for others", "handed in a step"]
     return table(header, rows)
 
