@@ -58,11 +58,11 @@ class Training:
     steps: tuple[Steps, ...]
 
 
-# Hours and devices: paper, A.1 (8 TITAN-Xp: searches 18 and 20 h, fine-tunings 10 and 46 h). Steps: of the recipes. The
-# searches have 14 epochs of 7392 steps and 24 of 462 with half of the images, and steps of the alphas for 6 of the first
-# one's and a fifth of 12 of the second one's epochs. The fine-tunings have epochs x 118287 images / batch: 12 of 32
-# images, 300 of 512 (the code has the data five times in each of its 60). Networks: MobileNetV2 with each head. Messages
-# of a step of the alphas: counted in one at 96x96, each candidate being computed twice.
+# Hours and devices: paper, A.1 (8 TITAN-Xp: searches 18 and 20 h, fine-tunings 10 and 46 h). Steps: of the recipes.
+# The searches have 14 epochs of 7392 steps and 24 of 462 with half of the images, and steps of the alphas for 6 of the
+# first one's and a fifth of 12 of the second one's epochs. The fine-tunings have epochs x 118287 images / batch: 12 of
+# 32 images, 300 of 512 (the code has the data five times in each of its 60). Networks: MobileNetV2 with each head.
+# Messages of a step of the alphas: counted in one at 96x96, each candidate being computed twice.
 TRAININGS = (
     Training(
         "RetinaNet search",
