@@ -94,7 +94,8 @@ def pruned_network(job: Job, how: Contest) -> tuple[Network, Pruned]:
             network = remapped(config, job.task, job.seed, job.seed.arch)[0].to(run.device)
             data = learning.training(config.adapt.augment)
             refresh_norms(run, learning, network, data, config.adapt.batch, config.adapt.refresh_steps)
-        crops = learning.training(config.search.augment)
+        # As it was trained: on smaller crops (128 for 224 px) the renewed norms alone halved the score of the seed.
+        crops = learning.training(config.adapt.augment)
         batches = stream(run, learning, crops, CALIBRATION_IMAGES, 0, CALIBRATION_BATCHES)
         pruned = prune(
             network,
