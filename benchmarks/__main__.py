@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.rows import Row, markdown, row_values
+from benchmarks.measurement import Measurement, joined
+from benchmarks.rows import Row
 from benchmarks.settings import Settings
 from benchmarks.suite import BENCHMARKS, EXTRA
 from fna.errors import UserError, unknown
-from fna.files import write_json, write_text
+from fna.files import write_text
 from fna.report import replace_section
 from fna.run import environment
 
@@ -29,7 +30,8 @@ def main(words: Sequence[str] | None = None) -> int:
         for name in names:
             if name not in BENCHMARKS | EXTRA:
                 raise unknown("benchmark", name, BENCHMARKS | EXTRA)
-        text = measure(names, settings_of(args), Path(args.out))
+        earlier = [Measurement.read(Path(file)) for file in args.join]
+        text = measure(names, settings_of(args), Path(args.out), earlier)
         if args.into:
             replace_section(args.into, SECTION, text)
     except UserError as error:
@@ -46,6 +48,9 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=known)
     parser.add_argument("--out", default="runs/bench", help="folder of results.json and results.md")
     parser.add_argument("--into", metavar="FILE", help=f"also replace the marked section {SECTION!r} of this file")
+    parser.add_argument(
+        "--join", nargs="*", default=[], metavar="FILE", help="earlier results.json, for the same table"
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch")
     parser.add_argument("--minutes", type=float, default=8.0, help="time that `paper` may take")
@@ -71,16 +76,16 @@ def settings_of(args: argparse.Namespace) -> Settings:
     return Settings(args.device, args.threads, args.size, tuple(map(Path, args.runs)), args.minutes)
 
 
-def measure(names: Sequence[str], settings: Settings, out: Path) -> str:
+def measure(names: Sequence[str], settings: Settings, out: Path, earlier: Sequence[Measurement] = ()) -> str:
     """The table. results.json and results.md are written anew after every benchmark: what is measured is kept."""
     rows, text = list[Row](), ""
     for name in names:
         start = monotonic()
         rows += (BENCHMARKS | EXTRA)[name](settings)
         print(f"{name}: {monotonic() - start:.0f} s", file=sys.stderr, flush=True)
-        machine = machine_of(settings)
-        write_json(out / "results.json", machine | {"rows": [row_values(row) for row in rows]})
-        text = text_of(rows, machine)
+        found = Measurement(machine_of(settings), tuple(rows))
+        found.write(out / "results.json")
+        text = joined([*earlier, found])
         write_text(out / "results.md", f"# Benchmarks\n\n{text}")
     return text
 
@@ -95,15 +100,6 @@ def machine_of(settings: Settings) -> dict[str, Any]:
         "size": settings.size,
         "date": date,
     }
-
-
-def text_of(rows: Sequence[Row], machine: dict[str, Any]) -> str:
-    """The table, and below it on what it was measured."""
-    device = machine["gpu"] if machine["device"] == "cuda" else f"{machine['processor']}, {machine['cores']} cores"
-    versions = ", ".join(f"{name} {machine[name]}" for name in ("fna", "python", "torch", "torchvision"))
-    size = "" if machine["size"] == "full" else f" Size `{machine['size']}`: for orientation only."
-    where = f"- machine: {device}, torch threads: {machine['threads']}; {versions}; {machine['date']}.{size}"
-    return f"{markdown(rows)}\n{where}\n- command: `{machine['command']}`\n"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a benchmark found: rows, and their table."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -62,6 +62,14 @@ def measured(
 def row_values(row: Row) -> dict[str, Any]:
     """A row for results.json."""
     return asdict(row)
+
+
+def row_from(values: Mapping[str, Any]) -> Row:
+    """A row from results.json."""
+    parts: dict[str, Any] = {
+        key: Quartiles(**value) if isinstance(value, dict) else value for key, value in values.items()
+    }
+    return Row(**parts)
 
 
 def number(value: float) -> str:

@@ -317,6 +317,29 @@ def test_the_command_writes_json_and_the_table_into_a_file(
     assert "for orientation only" in capsys.readouterr().out
 
 
+def test_earlier_measurements_join_the_table_where_nothing_newer_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, (name, case) in enumerate([("weight", "old"), ("alpha", "kept"), ("weight", "new")]):
+        rows = [measured(name, case, "ours", Quartiles(0.1, 0.2, 0.3), note=f"of {case}")]
+        monkeypatch.setitem(command.BENCHMARKS, "weight_step", lambda settings, rows=rows: rows)
+        files = [str(tmp_path / str(earlier) / "results.json") for earlier in range(number)]
+        assert command.main(["weight_step", "--out", str(tmp_path / str(number)), "--join", *files]) == 0
+    text = (tmp_path / "2/results.md").read_text()
+    assert "| alpha | kept | ours: 0.2 s |" in text
+    assert "| weight | new | ours: 0.2 s |" in text
+    assert "old" not in text
+    assert [line.split(":")[0] for line in text.splitlines() if line.startswith("- machine")] == [
+        "- machine (alpha)",
+        "- machine (weight)",
+    ]
+    assert len(json.loads((tmp_path / "2/results.json").read_text())["rows"]) == 1
+    (tmp_path / "wrong.json").write_text("[]")
+    capsys.readouterr()
+    assert command.main(["weight_step", "--out", str(tmp_path / "3"), "--join", str(tmp_path / "wrong.json")]) == 2
+    assert "is no results.json of the benchmarks" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
