@@ -36,10 +36,12 @@ REPEATS = 2
 def memory(settings: Settings) -> list[Row]:
     """Peaks on small shapes, and largest batches on the paper's."""
     rows = [row for case in small_cases(settings, share=False) for row in peak_rows(case, settings)]
-    case = (small_cases(settings) if settings.size == "tiny" else paper_cases(settings))[0]
+    cases = small_cases(settings)[:1] if settings.size == "tiny" else paper_cases(settings)
+    if settings.size == "quick":
+        cases = cases[:1]
     kinds = ["alpha"] if settings.size == "quick" else list(LARGEST)
     limit = int(LIMITS_GIB[settings.size] * GIB)
-    return rows + [largest_row(case, kind, settings, limit) for kind in kinds]
+    return rows + [largest_row(case, kind, settings, limit) for case in cases for kind in kinds]
 
 
 def peak_rows(case: Case, settings: Settings) -> list[Row]:
