@@ -20,8 +20,8 @@ class StridedConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, cin, H, W) -> (N, cout, ceil(H / stride), ceil(W / stride))."""
-        tiny = min(input.shape[-2:]) < max(self.kernel_size)
-        if tiny and input.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        mixed = input.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if mixed and min(input.shape[-2:]) < max(self.kernel_size):
             with torch.autocast("cpu", enabled=False):
                 return super().forward(input.float())
         return super().forward(input)
