@@ -66,7 +66,10 @@ def from_state_dict(
         if mark in plain:
             return _renamed(plain, dict(names()), mean, std, source)
     shown = ", ".join(list(plain)[:4]) or "none"
-    raise UserError(f"{source}: not MobileNetV2 in torchvision's or timm's names; its first keys are: {shown}")
+    raise UserError(
+        f"{source}: not MobileNetV2 in torchvision's or timm's names; its first keys are: {shown}. Weights of another "
+        f"network need its name, too, as in --backbone timm:resnet18"
+    )
 
 
 def _check_tensors(state: Mapping[str, object], source: str) -> None:
