@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from cost_runs import rows, write_run
 
+from fna.arch.zoo import build
 from fna.cli import main
 
 
@@ -44,6 +45,20 @@ def test_a_fine_tuning_goes_with_the_search_that_derived_its_architecture(
     assert found["trained (measured)"][:3] == ["3 h = 0.12 d", "1 h = 0.042 d", "2 h = 0.083 d"]
     (row,) = json.loads((out / "table.json").read_text())["rows"]
     assert (row["search_hours"], row["adapt_hours"], row["total_hours"]) == (1, 2, 3)
+
+
+def test_a_search_made_again_goes_with_what_was_trained_of_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = write_run(tmp_path / "again", "seg", {"search": 3600})
+    other = write_run(tmp_path / "other", "seg", {"search": 1800})
+    trained = write_run(tmp_path / "trained", "seg", {"train": 7200}, arch=str(tmp_path / "first/arch.json"))
+    (trained / "train").mkdir()
+    for name, folder in (("fna_deeplabv3", again), ("fna_deeplabv3", trained / "train"), ("fna_retinanet", other)):
+        (folder / "arch.json").write_text(build(name).to_json())
+    found = rows(capsys, other, again, trained)
+    assert found["trained (measured)"][:3] == ["3 h = 0.12 d", "1 h = 0.042 d", "2 h = 0.083 d"]
+    assert found["other (measured)"][1] == "0.5 h = 0.021 d"
 
 
 def test_runs_of_two_tasks_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,6 @@
 """Paper Tables 2 and 4: what an adaptation costs in device time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,20 +130,28 @@ def projected(recipe: str, images: int | None, classes: int | None, batch: int |
 def measured(runs: Sequence[RunFiles]) -> list[Row]:
     """One row a run that was timed; a `train` run goes with the search, among `runs`, that derived its architecture.
 
-    The baseline's fine-tuning is no part of an adaptation and is left out; of several budgets each is a row.
+    That is the one whose folder the run names, else one that derived the same. The baseline's fine-tuning is no part of
+    an adaptation and is left out; of several budgets each is a row.
     """
     searches = {run.folder.resolve(): run for run in runs if "search" in run.ledger}
     rows, used = [], set()
     for run in runs:
         source = run.job.get("arch")
         at = Path(source).resolve() if source and source != "seed" else None
-        origin = searches.get(at) or searches.get(at.parent) if at else searches.get(run.folder.resolve())
+        named = searches.get(at) or searches.get(at.parent) if at else searches.get(run.folder.resolve())
         for stage in (name for name in run.ledger if name.startswith("train")):
+            origin = named or deriving(searches.values(), run, stage)
             if origin is not None:
                 used.add(origin.folder.resolve())
             rows.append(measure(run.folder.name + stage.removeprefix("train"), origin, run, stage))
     alone = [run for path, run in searches.items() if path not in used]
     return rows + [measure(run.folder.name, run, None, "") for run in alone]
+
+
+def deriving(searches: Iterable[RunFiles], run: RunFiles, stage: str) -> RunFiles | None:
+    """The first search that derived what this stage trained; None where that is the seed's own architecture."""
+    trained = [one.arch for one in run.stages if one.name == stage and not run.is_seed(one)]
+    return next((search for search in searches for arch in trained if arch in search.derived.values()), None)
 
 
 def measure(name: str, search: RunFiles | None, trained: RunFiles | None, stage: str) -> Row:
