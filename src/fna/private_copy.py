@@ -37,7 +37,8 @@ def locked(parent: Path) -> IO[str]:
 
     new = parent / f"{LOCK}-soon"
     lock = new.open("w", encoding="utf-8")
-    flock(lock, LOCK_EX)
+    with suppress(OSError):  # a file system without locks: then nobody removes it either
+        flock(lock, LOCK_EX)
     new.rename(parent / LOCK)
     return lock
 
