@@ -26,7 +26,7 @@ check: $(STAMP) ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP) ## time and memory beside references, on this CPU, about 12 minutes (quick look: BENCH_FLAGS=--quick)
+bench: $(STAMP) ## time and memory beside references, on this CPU, about 20 minutes (quick look: BENCH_FLAGS=--quick)
 	$(BIN)/python -m benchmarks $(BENCH_FLAGS)
 
 bench-gpu: $(STAMP) ## the paper's recipes at their own shapes on a CUDA device, at most 8 minutes
