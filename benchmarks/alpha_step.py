@@ -15,10 +15,10 @@ from benchmarks.timing import compared, race
 from fna.arch.cost import candidate_madds
 from fna.evaluate import to_device
 from fna.nn.heads import build_head
-from fna.nn.network import Network, channels_last
+from fna.nn.network import Network
 from fna.nn.supernet import SuperNet
 from fna.search import alpha_step as real_alpha_step
-from fna.search import make_space, optimizers, super_network
+from fna.search import cost_tensors, make_space, optimizers, super_network
 from fna.tasks.task import Batch
 from fna.two_paths import sample_pairs
 
@@ -82,16 +82,14 @@ def ours(
     """The step that searches take, with other pairs each time where on two paths, and the optimizer of the alphas."""
     supernet, run = network.backbone, bench.run
     assert isinstance(supernet, SuperNet)
-    model, _, alphas = run.fabric.setup(network, *optimizers(network, supernet, bench.config.search))
+    model, _, alphas = run.setup(network, *optimizers(network, supernet, bench.config.search))
     model.train()
     costs = candidate_madds(supernet.space, bench.task.imgsz, bench.config.output_stride)
-
-    keys = count()
+    rows, keys = cost_tensors(costs, supernet), count()
 
     def step() -> None:
-        probabilities = [p.tolist() for p in supernet.probabilities()] if two_paths else []
-        pairs = sample_pairs(probabilities, (0, 0, next(keys))) if two_paths else None
-        real_alpha_step(run, bench.task, model, supernet, alphas, to_device(run, batch), costs, pairs)
+        pairs = sample_pairs(supernet.probability_rows(), (0, 0, next(keys))) if two_paths else None
+        real_alpha_step(run, bench.task, model, supernet, alphas, to_device(run, batch), rows, pairs)
 
     return step, alphas
 
@@ -106,7 +104,7 @@ def one_by_one(
     mixture = OneByOne(space, data_head.taps, config.output_stride, how.norm == "plain").take(supernet)
     head = build_head(data_head)
     head.load_state_dict(network.head.state_dict())
-    model = channels_last(Network(mixture, head)).to(bench.run.device).train()
+    model = Network(mixture, head).to(bench.run.device).to(memory_format=bench.run.memory_format).train()
     if not all_gradients:
         model.requires_grad_(False)
         mixture.alphas.requires_grad_(True)

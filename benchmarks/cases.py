@@ -44,7 +44,13 @@ SMALL: dict[str, tuple[int, dict[str, Any]]] = {
 """Recipes for a CPU, the classes of their data, and what is changed in them."""
 SHARING: dict[Size, tuple[bool, ...]] = {"full": (False, True), "quick": (False,), "tiny": (False, True)}
 """Super networks without and with shared weights, by size."""
-PAPER = ("cityscapes-deeplabv3", "coco-retinanet", "coco-ssdlite")
+PAPER: dict[str, tuple[int, int]] = {
+    "cityscapes-deeplabv3": (16, 16),
+    "coco-retinanet": (4, 8),
+    "coco-ssdlite": (32, 128),
+}
+"""Images of a search and a fine-tuning step on a GPU, to begin with: the paper's, or where those are of 8 GPUs, some of
+them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +131,19 @@ def small_cases(settings: Settings, **search: Any) -> list[Case]:
 def paper_cases(settings: Settings) -> list[Case]:
     """The paper's recipes on random images at their own shapes; on tiny ones where only the command is tested."""
     cases = []
-    for recipe in PAPER:
+    for recipe, (search, adapt) in PAPER.items():
         config = changed(load_config(recipe_path(recipe)), {"weights": "none", "workers": 0})
         if settings.size == "tiny":
             config = changed(config, tiny_changes(config))
+        elif settings.device == "cuda":
+            config = changed(config, {"search": {"batch": search}, "adapt": {"batch": adapt}})
         cases.append(Case(recipe, config, PAPER_DATA[recipe.split("-")[0]][1]))
     return cases
+
+
+def in_precision(case: Case, precision: str) -> Case:
+    """The case in another precision."""
+    return Case(case.name, changed(case.config, {"precision": precision}), case.classes)
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def fine_tuning_row(bench: Bench) -> Row:
     by_hand = build(arch, bench.task.head(arch), bench.config.output_stride, bench.config.seed)
     reference = training_loop(bench, by_hand, how, batch)
     network, _ = remapped(bench.config, bench.task, bench.seed, arch)
-    model, optimizer = run.fabric.setup(network, optimizer_for(network, how))
+    model, optimizer = run.setup(network, optimizer_for(network, how))
     training_mode(network, how)
     total = total_steps(how, 1000 * how.batch)
     batches = stream(run, bench.task, OneBatch(batch), 1, 0, ENDLESS)

@@ -12,7 +12,7 @@ from time import monotonic
 import torch
 
 from benchmarks.alpha_step import alpha_bench
-from benchmarks.cases import Bench, Case, Section, changed, opened, paper_cases
+from benchmarks.cases import Bench, Case, Section, changed, in_precision, opened, paper_cases
 from benchmarks.fine_tuning import fine_tuning_row
 from benchmarks.memory import LARGEST, STEPS, largest_row, peak_rows, smallest_batch
 from benchmarks.paper_hours import hours_rows
@@ -26,12 +26,6 @@ from fna.study.projection import adapt_steps
 
 NAME = "utilisation"
 PRECISIONS = ("32", "bf16-mixed")
-BATCHES: dict[str, tuple[int, int]] = {
-    "cityscapes-deeplabv3": (16, 16),
-    "coco-retinanet": (4, 8),
-    "coco-ssdlite": (32, 128),
-}
-"""Images of a search and a fine-tuning step to begin with: the paper's, or where those are of 8 GPUs, some of them."""
 RESERVE = 0.9
 """Of the time given; what is begun is ended."""
 SHARES = {"weight": 0.12, "alpha": 0.2, "train": 0.12, "refresh": 0.03}
@@ -59,17 +53,8 @@ def paper(settings: Settings) -> list[Row]:
     rows: list[Row] = []
     for done, (precision, case) in enumerate(todo):
         seconds = max(0.0, end - monotonic()) / (len(todo) - done)
-        rows += recipe_rows(start_of(case, precision, settings), settings, seconds)
+        rows += recipe_rows(in_precision(case, precision), settings, seconds)
     return rows
-
-
-def start_of(case: Case, precision: str, settings: Settings) -> Case:
-    """The case in a precision, with the batches that are tried first."""
-    changes: dict[str, object] = {"precision": precision}
-    if settings.size != "tiny":
-        search, adapt = BATCHES[case.name]
-        changes |= {"search": {"batch": search}, "adapt": {"batch": adapt}}
-    return Case(case.name, changed(case.config, changes), case.classes)
 
 
 def recipe_rows(case: Case, settings: Settings, seconds: float) -> list[Row]:

@@ -1,72 +1,90 @@
 """Precision, memory format and compilation: a fine-tuning step in each way against the default."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass
 from time import perf_counter
 
 import torch
 
-from benchmarks.cases import Bench, Case, changed, opened, small_cases
+from benchmarks.cases import Bench, Case, in_precision, opened, paper_cases, small_cases
 from benchmarks.rows import Row
 from benchmarks.settings import Settings
 from benchmarks.timing import compared, race
 from fna.adapt import optimizer_for, remapped, training_mode, training_step
 from fna.evaluate import to_device
+from fna.nn.network import fastest_format
 from fna.schedules import set_lr
 
 NAME = "precision"
-DEFAULT = "32, channels-last"
-COMPILED = "32, torch.compile"
 NOTE = "forward, backward and optimizer, the batch in memory; below 1 is faster than the default."
+FORMATS = {torch.channels_last: "channels last", torch.contiguous_format: "channels first"}
+DEFAULT = "32"
+PRECISIONS = {"cpu": ("32", "bf16-mixed"), "cuda": ("32", "bf16-mixed", "16-mixed")}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a network is trained."""
+
+    precision: str
+    memory_format: torch.memory_format
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        return ", ".join([self.precision, FORMATS[self.memory_format], *["torch.compile"] * self.compiled])
 
 
 def precision(settings: Settings) -> list[Row]:
-    """bf16, channels first and torch.compile; the last only at full size, since compiling takes minutes."""
-    rows = []
-    for case in small_cases(settings):
-        with ExitStack() as stack:
-            bench = stack.enter_context(opened(case, settings))
-            half = stack.enter_context(opened(halved(case), settings))
-            steps = {
-                DEFAULT: training(bench),
-                "bf16-mixed": training(half),
-                "32, channels first": training(bench, torch.contiguous_format),
-            }
-            note = NOTE
-            if settings.size == "full":
-                steps[COMPILED] = training(bench, compiled=True)
+    """Precisions and memory formats, and torch.compile; the last only at full size, since compiling takes minutes.
+
+    On a GPU at the paper's shapes.
+    """
+    cases = paper_cases(settings) if settings.device == "cuda" else small_cases(settings)
+    return [row for case in cases for row in case_rows(case, settings)]
+
+
+def case_rows(case: Case, settings: Settings) -> list[Row]:
+    """A row for each way that is not the default."""
+    note, steps = NOTE, dict[str, Callable[[], None]]()
+    default = str(Way(DEFAULT, fastest_format(torch.device(settings.device))))
+    with ExitStack() as stack:
+        benches = {
+            name: stack.enter_context(opened(in_precision(case, name), settings))
+            for name in PRECISIONS[settings.device]
+        }
+        for way in ways(settings):
+            steps[str(way)] = training(benches[way.precision], way)
+            if way.compiled:
                 start = perf_counter()
-                steps[COMPILED]()
+                steps[str(way)]()
                 note += f" The first compiled step took {perf_counter() - start:.0f} s."
-            times = race(steps, bench.pace, bench.watch)
-            others = [name for name in steps if name != DEFAULT]
-            rows += [
-                compared(NAME, bench.case("adapt"), name, DEFAULT, times.compare(name, DEFAULT), note=note)
-                for name in others
-            ]
-    return rows
+        bench = benches[DEFAULT]
+        times = race(steps, bench.pace, bench.watch)
+    others = [way for way in steps if way != default]
+    return [compared(NAME, bench.case("adapt"), way, default, times.compare(way, default), note=note) for way in others]
 
 
-def halved(case: Case) -> Case:
-    """The case in mixed precision."""
-    return replace(case, config=changed(case.config, {"precision": "bf16-mixed"}))
+def ways(settings: Settings) -> Iterator[Way]:
+    """All that are tried."""
+    for name in PRECISIONS[settings.device]:
+        for memory_format in FORMATS:
+            yield Way(name, memory_format)
+    if settings.size == "full":
+        yield Way(DEFAULT, fastest_format(torch.device(settings.device)), compiled=True)
 
 
-def training(
-    bench: Bench, memory_format: torch.memory_format = torch.channels_last, compiled: bool = False
-) -> Callable[[], None]:
+def training(bench: Bench, way: Way) -> Callable[[], None]:
     """A step of fine-tuning the seed's architecture, on one batch."""
     run, how = bench.run, bench.config.adapt
+    run.memory_format = way.memory_format
     network, _ = remapped(bench.config, bench.task, bench.seed, bench.seed.arch)
-    network.to(memory_format=memory_format)
-    if compiled:
+    if way.compiled:
         network.compile()
-    model, optimizer = run.fabric.setup(network, optimizer_for(network, how))
+    model, optimizer = run.setup(network, optimizer_for(network, how))
     training_mode(network, how)
     set_lr(optimizer, how.lr_start)  # of a warm-up's first step: random targets again and again bear no more
     batch = to_device(run, bench.adapt_batch())
-    batch["image"] = batch["image"].contiguous(memory_format=memory_format)
 
     def step() -> None:
         training_step(run, bench.task, model, optimizer, batch, how.clip)

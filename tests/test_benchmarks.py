@@ -271,7 +271,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:
             raise torch.OutOfMemoryError
         return paper.Step(bench.config.search.batch, 1.0, 0.0, ())
 
-    case = paper.start_of(small_cases(TINY)[0], "32", TINY)
+    case = small_cases(TINY)[0]
     found = paper.fitting(case, "search", TINY, Pace(2), measure)
     assert tried == [2, 1]
     assert found is not None

@@ -8,7 +8,6 @@ import copy
 import os
 import socket
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,7 +24,16 @@ from fna.config import Config
 from fna.data.samples import IGNORE
 from fna.pipeline import prepare
 from fna.run import Run
-from fna.search import alpha_step, make_choices, make_space, optimizers, picks_of, sample_path, super_network
+from fna.search import (
+    alpha_step,
+    cost_tensors,
+    make_choices,
+    make_space,
+    optimizers,
+    picks_of,
+    sample_path,
+    super_network,
+)
 
 SEARCH = {"method": "alphas", "optimizer": "sgd", "clip": 1.0, "augment": {"crop": "64x64", "scales": [1.0]}}
 SEGMENTATION = configured(TINY, device="cpu", class_weights="auto", search={**SEARCH, "share": True})
@@ -47,7 +55,6 @@ class Alone:
     """What the steps ask of a run, of one process and with torch alone."""
 
     together = 0
-    fabric = SimpleNamespace(clip_gradients=lambda model, _, max_norm: clip_grad_norm_(model.parameters(), max_norm))
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -58,8 +65,11 @@ class Alone:
     def backward(self, loss: torch.Tensor, parameters: object, **how: Any) -> None:
         loss.backward(**how)
 
-    def mean(self, value: torch.Tensor) -> float:
-        return value.item()
+    def clip(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, norm: float) -> None:
+        clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], norm)
+
+    def mean(self, value: torch.Tensor) -> torch.Tensor:
+        return value.detach()
 
     def assert_alike(self, tensors: object, what: str) -> None:
         pass
@@ -96,8 +106,9 @@ def beside(rank: int, world: int, port: int, config: Config, data: Path, folder:
         found = []
         for (process, own, model, weights, alphas), images in zip(runs, (batch, part), strict=True):
             weights.param_groups[0]["lr"] = RATE
-            losses = alpha_step(process, task, model, own.backbone, alphas, images, costs)
-            found.append((losses["alpha_loss"], training_step(process, task, model, weights, images, how.clip, path)))
+            losses = alpha_step(process, task, model, own.backbone, alphas, images, cost_tensors(costs, own.backbone))
+            loss = training_step(process, task, model, weights, images, how.clip, path)
+            found.append((float(losses["alpha_loss"]), float(loss)))
         assert found[1] == pytest.approx(found[0], rel=1e-6), step
     start = {name: value.double() for name, value in network.named_parameters()}
     (_, whole, *_), (_, shared, *_) = runs

@@ -40,7 +40,7 @@ def fine_tune(run: Run, task: Task, network: Network, stage: str, replica: int) 
     if done is not None:
         return dict(done)
     how, data, key = run.config.adapt, task.training(run.config.adapt.augment, replica=replica), f"val/{task.score}"
-    model, optimizer = run.fabric.setup(network, optimizer_for(network, how))
+    model, optimizer = run.setup(network, optimizer_for(network, how))
     parts = {"network": network, "optimizer": optimizer}
     first = run.restore(f"{stage}/last.ckpt", parts)
     if first == 0:
@@ -54,8 +54,8 @@ def fine_tune(run: Run, task: Task, network: Network, stage: str, replica: int) 
         loss = training_step(run, task, model, optimizer, to_device(run, next(batches)), how.clip)
         if (step + 1) % how.validate_steps == 0 or step + 1 == total:
             score = float(evaluate(run, task, model).result()["score"])
-            run.note(f"  {stage} {step + 1}/{total}  loss {loss:.3f}  {key} {100 * score:.1f}")
-            log.add(step, loss=loss, **{key: score})
+            run.note(f"  {stage} {step + 1}/{total}  loss {float(loss):.3f}  {key} {100 * score:.1f}")
+            log.add(step, loss=float(loss), **{key: score})
     scores = [float(row[key]) for row in log.rows if row.get(key)]
     result = {"best": max(scores), "last": scores[-1], "steps": total}
     write_json(run.folder / stage / "metrics.json", result)

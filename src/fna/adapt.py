@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
@@ -130,13 +130,13 @@ def adapt(run: Run, task: Task, seed: AnySeed, arch: AnyArch, stage: str = "trai
         batch = to_device(run, next(batches))
         set_lr(optimizer, learning_rate(step, total, how))
         loss = training_step(run, task, model, optimizer, batch, how.clip)
-        row = {"loss": loss, "lr": optimizer.param_groups[0]["lr"]}
+        lr = optimizer.param_groups[0]["lr"]
         if (step + 1) % how.validate_steps == 0 or step + 1 == total:
             score = validate(run, task, model, info, stage, step + 1)
-            run.note(f"  {stage} {step + 1}/{total}  loss {loss:.3f}  val/{task.score} {100 * score:.1f}")
-            log.add(step, **row, **{f"val/{task.score}": score})
+            run.note(f"  {stage} {step + 1}/{total}  loss {float(loss):.3f}  val/{task.score} {100 * score:.1f}")
+            log.add(step, loss=float(loss), lr=lr, **{f"val/{task.score}": score})
         elif step % 20 == 0:
-            log.add(step, **row)
+            log.add(step, loss=float(loss), lr=lr)
 
     save_network(folder / "last.safetensors", network.state_dict(), info)
     final = {which: run.read_json(f"{stage}/{which}.json") for which in ("best", "last")} | {"steps": total}
@@ -146,13 +146,16 @@ def adapt(run: Run, task: Task, seed: AnySeed, arch: AnyArch, stage: str = "trai
 
 def training_step(
     run: Run, task: Task, model: nn.Module, optimizer: Optimizer, batch: Batch, clip: float, *path: object
-) -> float:
-    """One step of the weights, on one path where `model` holds a super network; returns the loss."""
+) -> Tensor:
+    """One step of the weights, on one path where `model` holds a super network; the loss, on the device.
+
+    Nothing here waits for the device, so the next step is prepared while it works.
+    """
     loss = batch_loss(run, task, model(batch["image"], *path), batch)
     optimizer.zero_grad()
     run.backward(loss, (parameter for group in optimizer.param_groups for parameter in group["params"]))
     if clip:
-        run.fabric.clip_gradients(model, optimizer, max_norm=clip)
+        run.clip(model, optimizer, clip)
     optimizer.step()
     return run.mean(loss)
 

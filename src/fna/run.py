@@ -25,6 +25,7 @@ from fna import __version__, processes
 from fna.config import Config, load_config, to_yaml
 from fna.errors import Interrupted, UserError
 from fna.files import read_json, read_metrics, whole, write_json, write_text
+from fna.nn.network import fastest_format
 from fna.nn.sync_norm import synchronise
 from fna.private_copy import private_copy
 
@@ -132,6 +133,9 @@ class Run:
             torch.set_num_threads(config.threads)
         keep_memory()
         self.fabric = fabric or connected(config)
+        if self.device.type == "cuda":
+            torch.backends.cudnn.deterministic = True  # else its gradients of weights are other ones each time
+        self.memory_format = fastest_format(self.device, config.precision)
         if self.rank:
             self.folder = private_copy(folder)
             self.console = Console(quiet=True)
@@ -184,7 +188,7 @@ class Run:
         """The network (and optimizers) on the device, in the precision, and alike in all processes."""
         if self.together and self.config.sync_norm:
             synchronise(network)
-        return self.fabric.setup(network, *optimizers)
+        return self.fabric.setup(network.to(memory_format=self.memory_format), *optimizers)
 
     def whole_batch(self, loss: Tensor, weight: Tensor | None) -> Tensor:
         """This process's part of a loss over the whole batch, which is the mean of all parts.
@@ -202,9 +206,17 @@ class Run:
         if self.together:
             processes.average_gradients(parameters, self.together)
 
-    def mean(self, value: Tensor) -> float:
-        """The mean over processes of a number."""
-        return (processes.mean(value, self.together) if self.together else value).item()
+    def clip(self, model: nn.Module, optimizer: Optimizer, norm: float) -> None:
+        """Scale the optimizer's gradients down to a norm, if theirs is larger.
+
+        One that is not finite is an error, but in 16-mixed, which skips such steps and scales losses by less then.
+        """
+        strict = self.config.precision != "16-mixed"
+        self.fabric.clip_gradients(model, optimizer, max_norm=norm, error_if_nonfinite=strict)
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over processes of a number, on the device: who reads it waits until the device is done with it."""
+        return processes.mean(value, self.together) if self.together else value.detach()
 
     def gather(self, part: Any) -> list[Any]:
         """What every process has."""
@@ -242,8 +254,10 @@ class Run:
         return torch.load(path, map_location=self.device, weights_only=True) if path.is_file() else None
 
     def save(self, name: str, parts: Mapping[str, Any], step: int) -> None:
-        """Write the state dicts of modules and optimizers after `step` steps."""
-        self.save_state(name, {key: part.state_dict() for key, part in parts.items()} | {"step": step})
+        """Write the state dicts of modules and optimizers after `step` steps, and the loss scale of 16-mixed."""
+        state = {key: part.state_dict() for key, part in parts.items()}
+        scale = self.fabric.strategy.precision.state_dict()
+        self.save_state(name, state | {"step": step} | ({"scale": scale} if scale else {}))
 
     def restore(self, name: str, parts: Mapping[str, Any]) -> int:
         """Load what `save` wrote into modules and optimizers; the step to go on with, 0 where nothing was saved."""
@@ -252,6 +266,8 @@ class Run:
             return 0
         for key, part in parts.items():
             part.load_state_dict(state[key])
+        if "scale" in state:
+            self.fabric.strategy.precision.load_state_dict(state["scale"])
         return int(state["step"])
 
     @contextmanager

@@ -14,7 +14,7 @@ from statistics import fmean, variance
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fna.adapt import stream, training_step
@@ -106,6 +106,7 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
     weight_samples, alpha_samples = task.splits(replica)
     weight_data, alpha_data = (task.training(how.augment, part, replica) for part in (weight_samples, alpha_samples))
     times = Times.of(how, len(weight_samples))
+    cost_rows = cost_tensors(costs, supernet)
     parts = {"network": network, "weights": weights, "alphas": alphas}
     first = run.restore(f"{folder}/last.ckpt", parts)
     log = MetricsLog(run.folder / folder / "metrics.csv", first)
@@ -121,8 +122,9 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
             batch = to_device(run, next(alpha_batches))
             pairs = None
             if how.alpha_paths:
-                pairs = sample_pairs([p.tolist() for p in supernet.probabilities()], (config.seed, replica, step))
-            log.add(step, **alpha_step(run, task, model, supernet, alphas, batch, costs, pairs))
+                pairs = sample_pairs(supernet.probability_rows(), (config.seed, replica, step))
+            found = alpha_step(run, task, model, supernet, alphas, batch, cost_rows, pairs)
+            log.add(step, **{name: float(value) for name, value in found.items()})
 
         # 2. Weights: one path, so that a step costs one network and not seven.
         batch = to_device(run, next(weight_batches))
@@ -130,9 +132,9 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
         set_lr(weights, learning_rate(step, times, how))
         loss = training_step(run, task, model, weights, batch, how.clip, path)
         if step % 20 == 0:
-            log.add(step, loss=loss, lr=weights.param_groups[0]["lr"])
+            log.add(step, loss=float(loss), lr=weights.param_groups[0]["lr"])
         if learning and ((step + 1) % times.epoch == 0 or step + 1 == times.total):
-            probabilities = [p.tolist() for p in supernet.probabilities()]
+            probabilities = supernet.probability_rows()
             alpha_log.add(step, **alpha_columns(space, probabilities), **health_columns(space, probabilities))
             show_health(run, space, probabilities, label)
 
@@ -152,29 +154,37 @@ def alpha_step(
     supernet: SuperNet,
     alphas: Optimizer,
     batch: Batch,
-    costs: list[list[int]],
+    costs: Sequence[Tensor],
     pairs: Pairs | None = None,
-) -> dict[str, float]:
+) -> dict[str, Tensor]:
     """One step of the alphas on the mixture: task loss + lambda * log_tau(gamma * expected cost) (paper 4.1).
 
-    With `pairs` on the mixture of two candidates a layer, see `fna.two_paths`.
+    `costs` are `cost_tensors`. With `pairs` on the mixture of two candidates a layer, see `fna.two_paths`. Returns the
+    task's loss and the expected cost, on the device.
     """
-    how, before = run.config.search, [alpha.detach().clone() for alpha in supernet.alphas]
+    how = run.config.search
+    before = [] if pairs is None else [alpha.detach().clone() for alpha in supernet.alphas]
     among = () if pairs is None else (None, None, pairs)  # in place of a path and its memory
     task_loss = batch_loss(run, task, model(batch["image"], *among), batch)
     rows = zip(costs, supernet.probabilities(), strict=True)
-    gmadds = torch.stack([torch.tensor(row, device=p.device, dtype=p.dtype) @ p for row, p in rows]).sum() / 1e9
-    loss = task_loss + how.cost_weight * torch.log(how.cost_scale * gmadds) / math.log(how.cost_base)
+    expected = torch.stack([row @ p for row, p in rows]).sum() / 1e9
+    loss = task_loss + how.cost_weight * torch.log(how.cost_scale * expected) / math.log(how.cost_base)
     # Only the alphas: the weights' gradients are neither needed nor computed.
     run.backward(loss, supernet.alphas, inputs=list(supernet.alphas))
     if how.alpha_clip:
-        torch.nn.utils.clip_grad_norm_(list(supernet.alphas), how.alpha_clip)
+        run.clip(model, alphas, how.alpha_clip)
     alphas.step()
     alphas.zero_grad()
     if pairs is not None:
         keep_others(supernet.alphas, before, pairs)
     run.assert_alike(list(supernet.alphas), "alphas")
-    return {"alpha_loss": run.mean(task_loss), "expected_gmadds": gmadds.item()}
+    return {"alpha_loss": run.mean(task_loss), "expected_gmadds": expected.detach()}
+
+
+def cost_tensors(costs: list[list[int]], supernet: SuperNet) -> list[Tensor]:
+    """MAdds (candidates,) of each searched layer, where its alphas are and in their type."""
+    rows = zip(costs, supernet.alphas, strict=True)
+    return [torch.tensor(row, device=alpha.device, dtype=alpha.dtype) for row, alpha in rows]
 
 
 @dataclass(frozen=True)
@@ -252,8 +262,7 @@ def sample_path(
     """The path of one weight step, a function of `key` (random seed, replica, step) and, later, the alphas."""
     generator = random.Random(repr(key))
     if from_alphas:
-        rows = [p.tolist() for p in supernet.probabilities()]
-        return tuple(generator.choices(range(len(row)), row)[0] for row in rows)
+        return tuple(generator.choices(range(len(row)), row)[0] for row in supernet.probability_rows())
     picks = [
         generator.randrange(len(group)) if generator.random() < how.explore else own
         for group, own in zip(choices, seed_picks, strict=True)

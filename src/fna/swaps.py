@@ -8,7 +8,7 @@ order, which is what the exact derivation under a budget assumes.
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fna.arch.space import Choices, Path, joined
 from fna.evaluate import batch_loss, to_device
@@ -61,14 +61,17 @@ def score_swaps(
     def save(step: int) -> None:
         run.save_state(f"{folder}/last.ckpt", {"table": table})
 
-    def loss(batch: Batch, path: Path, memory: Memory) -> float:
+    def loss(batch: Batch, path: Path, memory: Memory) -> Tensor:
         return run.mean(batch_loss(run, task, model(batch["image"], path, memory), batch))
 
     for step in run.steps("score", len(table), len(held), save):
         batch = to_device(run, held[step])
         memory = Memory()  # of the seed's path: a swap needs only what comes after it
         reference = loss(batch, seed_path, memory)
-        table.append([loss(batch, path, memory) - reference for _, _, path in swaps])
+        losses = [loss(batch, path, memory) for _, _, path in swaps]
+        # Read in one go, so that the device is not waited for after every path.
+        first, *others = torch.stack([reference, *losses]).tolist()
+        table.append([other - first for other in others])
 
     logits = [[0.0] * len(group) for group in choices]
     for (g, alternative, _), changes in zip(swaps, zip(*table, strict=True), strict=True):

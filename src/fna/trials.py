@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from torch import Tensor
+
 from fna.adapt import (
     learning_rate,
     optimizer_for,
@@ -96,17 +98,18 @@ def losses(run: Run, task: Task, seed: Seed, arch: Arch, name: str, replica: int
     model, optimizer = run.setup(network, optimizer_for(network, how))
     parts = {"network": network, "optimizer": optimizer}
     first = run.restore(f"{folder}/last.ckpt", parts)
-    found: list[float] = (run.load_state(f"{folder}/losses.ckpt") or {"losses": []})["losses"][:first]
+    saved: list[float] = (run.load_state(f"{folder}/losses.ckpt") or {"losses": []})["losses"]
+    found: list[float | Tensor] = [*saved[:first]]
     if first == 0:
         refresh_norms(run, task, model, data, how.batch, min(how.refresh_steps, steps))
     training_mode(network, how)
     batches = stream(run, task, data, how.batch, first, steps)
 
     def save(done: int) -> None:
-        run.save_state(f"{folder}/losses.ckpt", {"losses": found})
+        run.save_state(f"{folder}/losses.ckpt", {"losses": list(map(float, found))})
         run.save(f"{folder}/last.ckpt", parts, done)
 
     for step in run.steps(f"trial {folder.rpartition('/')[2]}", first, steps, save):
         set_lr(optimizer, learning_rate(step, steps, how))
         found.append(training_step(run, task, model, optimizer, to_device(run, next(batches)), how.clip))
-    return found
+    return list(map(float, found))

@@ -1,4 +1,4 @@
-"""Modules of the heads described in `fna.arch.heads`."""
+"""Modules of the heads described in `fna.arch.heads`; they upsample as the authors' segmentation model."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,11 @@ from torch import Tensor, nn
 from fna.arch.heads import DPC_BRANCHES, Head
 from fna.nn.detection import RetinaNet, SSDLite, in_turn
 from fna.nn.layers import ConvNormActivation, build_convs
+from fna.nn.repeatable import upsample
 from fna.nn.sync_norm import SyncBatchNorm2d
 
 DROPOUT = 0.1
 """Of whole channels, before the classifier (the authors' segmentation model)."""
-
-
-def resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear, corners aligned, as the authors' segmentation model."""
-    return F.interpolate(x, tuple(size), mode="bilinear", align_corners=True)
 
 
 class Aspp(nn.Module):
@@ -66,7 +62,7 @@ class DeepLabV3(nn.Module):
 
     def forward(self, taps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """The deep tap -> logits (N, classes, *size)."""
-        return resize(self.score(self.aspp(taps[-1])), size)
+        return upsample(self.score(self.aspp(taps[-1])), size)
 
 
 class DeepLabV3Plus(nn.Module):
@@ -83,8 +79,8 @@ class DeepLabV3Plus(nn.Module):
     def forward(self, taps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """(low-level tap, deep tap) -> logits (N, classes, *size)."""
         low = self.low(taps[0])
-        deep = resize(self.aspp(taps[-1]), low.shape[2:])
-        return resize(self.score(self.decoder(torch.cat([deep, low], 1))), size)
+        deep = upsample(self.aspp(taps[-1]), low.shape[2:])
+        return upsample(self.score(self.decoder(torch.cat([deep, low], 1))), size)
 
 
 class DensePredictionCell(nn.Module):
@@ -102,7 +98,7 @@ class DensePredictionCell(nn.Module):
         branches: list[Tensor] = []
         for branch, (source, _) in zip(self.cell.children(), DPC_BRANCHES, strict=True):
             branches.append(in_turn(branch, taps[-1] if source is None else branches[source]))
-        return resize(self.score(self.project(self.dropout(torch.cat(branches, 1)))), size)
+        return upsample(self.score(self.project(self.dropout(torch.cat(branches, 1)))), size)
 
 
 class Classifier(nn.Module):

@@ -50,5 +50,13 @@ def build_supernet(
 
 
 def channels_last(network: Network) -> Network:
-    """The network with its weights in the memory format in which depthwise convolutions are twice as fast on CPUs."""
+    """The network with its weights as a CPU wants them, see `fastest_format`."""
     return network.to(memory_format=torch.channels_last)
+
+
+def fastest_format(device: torch.device, precision: str = "32") -> torch.memory_format:
+    """The memory format of weights and images in which such networks are fastest, as measured (docs/performance.md).
+
+    On a CPU depthwise convolutions are twice as fast with channels last.
+    """
+    return torch.channels_last

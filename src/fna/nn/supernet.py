@@ -1,6 +1,7 @@
 """The super network: every candidate of a space as a module, one path or the softmax mixture per call."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -235,6 +236,12 @@ class SuperNet(nn.Module):
     def probabilities(self) -> list[Tensor]:
         """softmax(alpha) of each searched layer."""
         return [alpha.softmax(0) for alpha in self.alphas]
+
+    def probability_rows(self) -> list[list[float]]:
+        """The same as numbers; the device is waited for once and not for every layer."""
+        with torch.no_grad():
+            numbers = iter(torch.cat(self.probabilities()).tolist())
+        return [list(islice(numbers, len(alpha))) for alpha in self.alphas]
 
     def probabilities_among(self, among: Sequence[Sequence[int]]) -> list[Tensor]:
         """The softmax over the named candidates of each searched layer alone, 0 for the others."""

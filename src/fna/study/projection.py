@@ -22,7 +22,17 @@ from fna.nn.supernet import SuperNet
 from fna.pipeline import load_seed
 from fna.run import Run
 from fna.schedules import set_lr
-from fna.search import Times, alpha_step, make_choices, make_space, optimizers, picks_of, sample_path, super_network
+from fna.search import (
+    Times,
+    alpha_step,
+    cost_tensors,
+    make_choices,
+    make_space,
+    optimizers,
+    picks_of,
+    sample_path,
+    super_network,
+)
 from fna.search import learning_rate as search_rate
 from fna.study.random_images import OneBatch, RandomTask, random_batch, random_task
 from fna.swaps import score_swaps
@@ -180,11 +190,11 @@ def search_steps(run: Run, task: RandomTask, seed: Seed, batch: int | None) -> S
     network, choices = super_network(config, task, seed, space, 0), make_choices(space, seed, how)
     supernet, seed_picks = network.backbone, picks_of(choices, space.path_of(seed.arch))
     assert isinstance(supernet, SuperNet)
-    model, weights, alphas = run.fabric.setup(network, *optimizers(network, supernet, how))
+    model, weights, alphas = run.setup(network, *optimizers(network, supernet, how))
     model.train()
     set_lr(weights, search_rate(0, Times.of(how, how.batch), how))  # of the first step: random labels teach nothing
     images = random_batch(task, how.augment, at_most(batch, how.batch))
-    costs = candidate_madds(space, task.imgsz, config.output_stride)
+    costs = cost_tensors(candidate_madds(space, task.imgsz, config.output_stride), supernet)
     steps, scorings = count(), count()
 
     def weight() -> None:
@@ -202,7 +212,7 @@ def adapt_steps(run: Run, task: RandomTask, seed: Seed, batch: int | None) -> St
     """A batch of the norm refresh and a fine-tuning step, of the seed's architecture."""
     how = run.config.adapt
     network, _ = remapped(run.config, task, seed, seed.arch)
-    model, optimizer = run.fabric.setup(network, optimizer_for(network, how))
+    model, optimizer = run.setup(network, optimizer_for(network, how))
     set_lr(optimizer, adapt_rate(0, total_steps(how, how.batch), how))
     images = random_batch(task, how.augment, at_most(batch, how.batch))
     training_mode(network, how)

@@ -94,10 +94,10 @@ class Detection(CheckedTask):
 
 def targets_of(batch: Batch) -> list[Target]:
     """The boxes and labels of every image, without padding."""
-    known = [labels >= 0 for labels in batch["labels"]]  # -1 is padding
+    counts = (batch["labels"] >= 0).sum(1).tolist()  # -1 is padding, at the end (`collate`)
     return [
-        {"boxes": boxes[keep], "labels": labels[keep]}
-        for boxes, labels, keep in zip(batch["boxes"], batch["labels"], known, strict=True)
+        {"boxes": boxes[:count], "labels": labels[:count]}
+        for boxes, labels, count in zip(batch["boxes"], batch["labels"], counts, strict=True)
     ]
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 from torchmetrics.classification import MulticlassConfusionMatrix
@@ -13,6 +12,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from fna.config import Augment, Config, Evaluate
 from fna.data import dataset
 from fna.data.samples import IGNORE, Sample, SegmentationData
+from fna.nn.repeatable import cross_entropy
 from fna.tasks.task import Batch, CheckedTask
 
 
@@ -76,12 +76,12 @@ class Segmentation(CheckedTask):
 
     def losses(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
         """Cross entropy over pixels that are not ignored; logits (N, classes, H, W), masks (N, H, W)."""
-        weight = None if self.class_weights is None else self.class_weights.to(outputs.device)
         mask = batch["mask"]
-        # The mean over no pixel at all would be nan.
-        if bool((mask == IGNORE).all()):
-            return {"cross_entropy": outputs.float().sum() * 0}
-        return {"cross_entropy": F.cross_entropy(outputs.float(), mask, weight, ignore_index=IGNORE)}
+        if self.class_weights is not None:
+            self.class_weights = self.class_weights.to(outputs.device)  # once, so that no step waits for it
+        loss = cross_entropy(outputs.float(), mask, self.class_weights, IGNORE)
+        # The mean over no pixel at all would be nan. Chosen on the device, which nobody has to wait for.
+        return {"cross_entropy": torch.where((mask == IGNORE).all(), torch.zeros_like(loss), loss)}
 
     def weight(self, outputs: Any, batch: Batch) -> Tensor:
         """Pixels that are not ignored, each by the weight of its class."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from fna.arch.layers import Conv
-from fna.nn.heads import resize
 from fna.nn.layers import ConvNormActivation
+from fna.nn.repeatable import upsample
 
 LEVELS = (0, 0, 0, 1, 2, 1, 2, 2, 3, 3, 2, 1)
 """The resolution of every cell's output: stride 4 * 2 ** level."""
@@ -38,7 +38,7 @@ class Atrous(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, ceil(H / stride), ceil(W / stride))."""
         x = x.relu()
-        return self.conv(resize(x, [(side + 1) // 2 for side in x.shape[2:]]) if self.halve else x)
+        return self.conv(upsample(x, [(side + 1) // 2 for side in x.shape[2:]]) if self.halve else x)
 
 
 class Separable(nn.Sequential):
@@ -110,9 +110,9 @@ class AutoDeepLabS(nn.Module):
         outputs = []
         for cell, level, last in zip(self.cells, LEVELS, (0, *LEVELS[:-1]), strict=True):
             if level < last:
-                before = resize(before, sizes[level])
+                before = upsample(before, sizes[level])
             if earlier.shape[2:] != before.shape[2:]:
-                earlier = resize(earlier, before.shape[2:])
+                earlier = upsample(earlier, before.shape[2:])
             earlier, before = before, cell(before, earlier)
             if level == len(sizes):
                 sizes.append(before.shape[2:])
