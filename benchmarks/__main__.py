@@ -77,16 +77,23 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 
 def measure(names: Sequence[str], settings: Settings, out: Path, earlier: Sequence[Measurement] = ()) -> str:
-    """The table. results.json and results.md are written anew after every benchmark: what is measured is kept."""
+    """The table. results.json and results.md are written anew after every row: what is measured is kept."""
     rows, text = list[Row](), ""
-    for name in names:
-        start = monotonic()
-        rows += (BENCHMARKS | EXTRA)[name](settings)
-        print(f"{name}: {monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+
+    def keep() -> str:
         found = Measurement(machine_of(settings), tuple(rows))
         found.write(out / "results.json")
-        text = joined([*earlier, found])
-        write_text(out / "results.md", f"# Benchmarks\n\n{text}")
+        table = joined([*earlier, found])
+        write_text(out / "results.md", f"# Benchmarks\n\n{table}")
+        return table
+
+    for name in names:
+        start = monotonic()
+        for row in (BENCHMARKS | EXTRA)[name](settings):
+            rows.append(row)
+            keep()
+        text = keep()
+        print(f"{name}: {monotonic() - start:.0f} s", file=sys.stderr, flush=True)
     return text
 
 

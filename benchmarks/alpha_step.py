@@ -8,7 +8,7 @@ import torch
 from torch.optim import Optimizer
 
 from benchmarks.cases import SHARING, Bench, opened, small_cases
-from benchmarks.plain import OneByOne, autocast, on_device, task_loss
+from benchmarks.plain import OneByOne, autocast, on_device, task_loss, torch_defaults
 from benchmarks.rows import Row
 from benchmarks.settings import Settings
 from benchmarks.timing import compared, race
@@ -26,7 +26,8 @@ NAME = "alpha step"
 AT_MOST = {"cpu": 1 / 1.5, "cuda": 1 / 2}
 """Of the time of the straightforward form."""
 TWO_PATHS = "two sampled paths"
-TWO_AT_MOST = 0.5
+EAGER = "mixture, without a CUDA graph"
+OTHERS_AT_MOST = {TWO_PATHS: 0.5}
 """Of the time of the whole mixture."""
 OURS, ALL_GRADIENTS, ALPHAS_ONLY = "mixture", "one by one, all gradients", "one by one, gradients of the alphas alone"
 NOTE = (
@@ -50,20 +51,27 @@ def alpha_bench(bench: Bench) -> list[Row]:
     times = race(contestants(bench, bench.search_batch()), bench.pace, bench.watch)
     limits = {ALL_GRADIENTS: AT_MOST[bench.run.device.type], ALPHAS_ONLY: None}
     case = bench.case("search")
+    others = [TWO_PATHS, *[EAGER] * (EAGER in times.seconds)]
     return [
         *(
             compared(NAME, case, OURS, reference, times.compare(OURS, reference), limit, NOTE)
             for reference, limit in limits.items()
         ),
-        compared(NAME, case, TWO_PATHS, OURS, times.compare(TWO_PATHS, OURS), TWO_AT_MOST, NOTE),
+        *(
+            compared(NAME, case, other, OURS, times.compare(other, OURS), OTHERS_AT_MOST.get(other), NOTE)
+            for other in others
+        ),
     ]
 
 
 def contestants(bench: Bench, batch: Batch) -> dict[str, Callable[[], object]]:
     """What is timed, by name."""
     network = start(bench)
+    assert isinstance(network.backbone, SuperNet)
+    recorded = network.backbone.record_mixture and bench.run.device.type == "cuda"
     return {
         OURS: ours(bench, network, batch)[0],
+        **({EAGER: without_graph(network.backbone, ours(bench, network, batch)[0])} if recorded else {}),
         TWO_PATHS: ours(bench, network, batch, two_paths=True)[0],
         ALL_GRADIENTS: one_by_one(bench, network, batch, all_gradients=True)[0],
         ALPHAS_ONLY: one_by_one(bench, network, batch, all_gradients=False)[0],
@@ -94,6 +102,17 @@ def ours(
     return step, alphas
 
 
+def without_graph(supernet: SuperNet, step: Callable[[], object]) -> Callable[[], object]:
+    """The step, with every operation started by itself."""
+
+    def eager() -> None:
+        supernet.record_mixture = False
+        step()
+        supernet.record_mixture = True
+
+    return eager
+
+
 def one_by_one(
     bench: Bench, network: Network, batch: Batch, all_gradients: bool
 ) -> tuple[Callable[[], object], Optimizer]:
@@ -114,11 +133,12 @@ def one_by_one(
 
     def step() -> None:
         images = on_device(bench, batch)
-        with autocast(bench):
-            loss = task_loss(bench, model(images["image"]), images)
-        expected = sum((alpha.softmax(0) * row).sum() for alpha, row in zip(mixture.alphas, gmadds, strict=True))
-        loss = loss + how.cost_weight * torch.log(how.cost_scale * expected) / log(how.cost_base)
-        loss.backward()
+        with torch_defaults():
+            with autocast(bench):
+                loss = task_loss(bench, model(images["image"]), images)
+            expected = sum((alpha.softmax(0) * row).sum() for alpha, row in zip(mixture.alphas, gmadds, strict=True))
+            loss = loss + how.cost_weight * torch.log(how.cost_scale * expected) / log(how.cost_base)
+            loss.backward()
         if how.alpha_clip:
             torch.nn.utils.clip_grad_norm_(mixture.alphas, how.alpha_clip)
         alphas.step()

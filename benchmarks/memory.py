@@ -2,7 +2,7 @@
 
 import gc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from time import monotonic
 
@@ -44,19 +44,21 @@ def memory(settings: Settings) -> list[Row]:
     return rows + [largest_row(case, kind, settings, limit) for case in cases for kind in kinds]
 
 
-def peak_rows(case: Case, settings: Settings) -> list[Row]:
-    """The peak of every kind of step, that of the alphas beside the straightforward form."""
-    peaks = {kind: peak_of(case, kind, settings) for kind in (*STEPS, *REFERENCES)}
+def peak_rows(
+    case: Case, settings: Settings, kinds: Sequence[str] = tuple(STEPS), references: Sequence[str] = REFERENCES
+) -> list[Row]:
+    """The peak of each kind of step, that of the alphas beside the straightforward form."""
+    peaks = {kind: peak_of(case, kind, settings) for kind in (*kinds, *references)}
     note = "above a process with all libraries loaded; network, gradients, optimizer, batch and activations are in it."
-    rows = []
-    for kind, name in STEPS.items():
+    rows = {}
+    for kind in kinds:
         height, width = shape_of(case, section_of(kind))
         where = f"{case.name}, {height}x{width}, batch {getattr(case.config, section_of(kind)).batch}"
-        row = measured(NAME, where, name, single(peaks[kind] / 2**20), "MiB", note=note)
-        rows.append(row)
-    for reference in REFERENCES:
-        rows.append(against(rows[list(STEPS).index("alpha")], reference, peaks[reference] / 2**20))
-    return rows
+        rows[kind] = measured(NAME, where, STEPS[kind], single(peaks[kind] / 2**20), "MiB", note=note)
+    return [
+        *rows.values(),
+        *(against(rows["alpha"], reference, peaks[reference] / 2**20) for reference in references),
+    ]
 
 
 def against(row: Row, reference: str, mebibytes: float) -> Row:
@@ -100,10 +102,13 @@ def take_steps(case: Case, kind: str, settings: Settings) -> None:
             step()
 
 
-def largest_row(case: Case, kind: str, settings: Settings, limit: int, until: float = math.inf) -> Row:
+def largest_row(
+    case: Case, kind: str, settings: Settings, limit: int, until: float = math.inf, peak: float = math.inf
+) -> Row:
     """The largest batch of one kind of step whose peak is under `limit` bytes.
 
-    The search for it is broken off when `monotonic()` is past `until`; then the row says `at least`.
+    `peak` is that of the case's own batch, where it is known: then the search begins near where it will end. It is
+    broken off when `monotonic()` is past `until`; then the row says `at least`.
     """
     section = section_of(kind)
 
@@ -118,7 +123,9 @@ def largest_row(case: Case, kind: str, settings: Settings, limit: int, until: fl
     def late() -> bool:
         return monotonic() > until
 
-    found = largest(fits, smallest_batch(case), late)
+    own = getattr(case.config, section).batch
+    # What does not grow with the batch is in the peak, so that the guess is a bit low.
+    found = largest(fits, smallest_batch(case), late, known=own * (peak < limit), guess=int(own * limit / peak))
     height, width = shape_of(case, section)
     where = f"{case.name}, {height}x{width}, under {limit / GIB:.4g} GiB"
     note = "largest batches are found by doubling and then halving the interval, each tried with real steps."
@@ -143,15 +150,22 @@ def smallest_batch(case: Case) -> int:
 
 
 def largest(
-    fits: Callable[[int], bool], smallest: int, late: Callable[[], bool] = lambda: False, most: int = 4096
+    fits: Callable[[int], bool],
+    smallest: int,
+    late: Callable[[], bool] = lambda: False,
+    most: int = 4096,
+    known: int = 0,
+    guess: int = 0,
 ) -> int:
     """The largest number up to `most` that fits, 0 where not even the smallest does; what is below one that fits fits.
 
-    When it is `late`, the largest that is known to fit.
+    `known` is one that fits, 0 for none, and `guess` the next one to try. When it is `late`, the largest that is known
+    to fit.
     """
-    if not fits(smallest):
+    if not known and not fits(smallest):
         return 0
-    good, bad = smallest, smallest * 2
+    good = max(known, smallest)
+    bad = guess if good < guess <= most else good * 2
     while bad <= most and not late() and fits(bad):
         good, bad = bad, bad * 2
     bad = min(bad, most + 1)

@@ -11,7 +11,7 @@ from time import monotonic
 
 import torch
 
-from benchmarks.alpha_step import alpha_bench
+from benchmarks.alpha_step import ALL_GRADIENTS, alpha_bench
 from benchmarks.cases import Bench, Case, Section, changed, in_precision, opened, paper_cases
 from benchmarks.fine_tuning import fine_tuning_row
 from benchmarks.memory import LARGEST, STEPS, largest_row, peak_rows, smallest_batch
@@ -46,18 +46,16 @@ class Step:
     rows: tuple[Row, ...]
 
 
-def paper(settings: Settings) -> list[Row]:
+def paper(settings: Settings) -> Iterator[Row]:
     """Recipes by precisions, each with an equal part of the time that is left."""
     end = monotonic() + 60 * settings.minutes * RESERVE
-    todo = [(precision, case) for precision in PRECISIONS for case in paper_cases(settings)]
-    rows: list[Row] = []
+    todo = [(precision, case) for case in paper_cases(settings) for precision in PRECISIONS]
     for done, (precision, case) in enumerate(todo):
         seconds = max(0.0, end - monotonic()) / (len(todo) - done)
-        rows += recipe_rows(in_precision(case, precision), settings, seconds)
-    return rows
+        yield from recipe_rows(in_precision(case, precision), settings, seconds)
 
 
-def recipe_rows(case: Case, settings: Settings, seconds: float) -> list[Row]:
+def recipe_rows(case: Case, settings: Settings, seconds: float) -> Iterator[Row]:
     """All that is measured of a recipe in one precision, in about so many seconds."""
     end = monotonic() + seconds
     steps: dict[str, Step] = {}
@@ -67,16 +65,16 @@ def recipe_rows(case: Case, settings: Settings, seconds: float) -> list[Row]:
         found = fitting(case, section, settings, pace, measure)
         if found is not None:
             steps[kind], case = found
-    rows = [row for step in steps.values() for row in step.rows]
-    rows += utilisation_rows(case, steps, settings)
-    rows += hours_rows(case, {kind: (step.images, step.seconds) for kind, step in steps.items()}, settings)
+            yield from steps[kind].rows
+    yield from utilisation_rows(case, steps, settings)
+    yield from hours_rows(case, {kind: (step.images, step.seconds) for kind, step in steps.items()}, settings)
     if settings.device == "cuda":
-        rows += peak_rows(case, settings)
+        peaks = peak_rows(case, settings, list(LARGEST), [ALL_GRADIENTS])
+        yield from peaks
         limit = torch.cuda.mem_get_info()[1]
-        for left, kind in enumerate(LARGEST):
+        for left, (kind, row) in enumerate(zip(LARGEST, peaks, strict=False)):
             until = monotonic() + max(0.0, end - monotonic()) / (len(LARGEST) - left)
-            rows.append(largest_row(case, kind, settings, limit, until))
-    return rows
+            yield largest_row(case, kind, settings, limit, until, row.contestant_value.median * 2**20)
 
 
 def fitting(

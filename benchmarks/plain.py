@@ -1,7 +1,7 @@
 """The references: what one would write by hand in PyTorch, and no more."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,17 @@ def autocast(bench: Bench) -> AbstractContextManager[object]:
     return nullcontext() if dtype is None else torch.autocast(bench.run.device.type, dtype)
 
 
+@contextmanager
+def torch_defaults() -> Iterator[None]:
+    """cuDNN may choose algorithms that do not repeat, which runs of fna do not let it."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
+
+
 def task_loss(bench: Bench, outputs: object, batch: Batch) -> Tensor:
     """Cross entropy of masks; torchvision's losses of boxes."""
     if isinstance(outputs, Tensor):
@@ -59,10 +70,11 @@ def training_loop(bench: Bench, network: nn.Module, how: Adapt | Search, batch: 
 
     def train() -> None:
         images = on_device(bench, batch)
-        with autocast(bench):
-            loss = task_loss(bench, network(images["image"]), images)
-        step.zero_grad()
-        loss.backward()
+        with torch_defaults():
+            with autocast(bench):
+                loss = task_loss(bench, network(images["image"]), images)
+            step.zero_grad()
+            loss.backward()
         if how.clip:
             torch.nn.utils.clip_grad_norm_(weights, how.clip)
         step.step()

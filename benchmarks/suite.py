@@ -1,6 +1,6 @@
 """The benchmarks by name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from benchmarks.alpha_step import alpha_step
 from benchmarks.fine_tuning import fine_tuning
@@ -16,8 +16,8 @@ from benchmarks.settings import Settings
 from benchmarks.small_things import small_things
 from benchmarks.weight_step import weight_step
 
-Benchmark = Callable[[Settings], Sequence[Row]]
-"""A function that measures and returns its rows."""
+Benchmark = Callable[[Settings], Iterable[Row]]
+"""A function that measures and gives its rows, one by one where it takes long."""
 BENCHMARKS: dict[str, Benchmark] = {
     "weight_step": weight_step,
     "alpha_step": alpha_step,

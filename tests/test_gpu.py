@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 
 import fna.nn.heads
 from benchmarks.alpha_step import one_by_one, ours, start
-from benchmarks.cases import opened, small_cases
+from benchmarks.cases import in_precision, opened, small_cases
 from benchmarks.peak import peak_memory
 from benchmarks.settings import Settings
 from drawn import TINY, assert_equal_weights, configured, draw_data, stop_at
@@ -19,6 +19,7 @@ from drawn_boxes import TINY_BOXES, draw_boxes
 from fna import processes
 from fna.config import Config
 from fna.errors import Interrupted
+from fna.evaluate import to_device
 from fna.files import read_metrics
 from fna.pipeline import execute, reopen
 from fna.pipeline import start as begin
@@ -79,6 +80,40 @@ def test_alpha_gradients_are_those_of_the_straightforward_form(share: bool) -> N
         found = gradients_of(*ours(bench, network, batch))
     for mine, theirs in zip(found, expected, strict=True):
         assert float((mine - theirs).norm() / theirs.norm()) < 1e-4
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
+@pytest.mark.parametrize("case", [0, 1])
+def test_a_recorded_mixture_is_the_mixture(case: int, precision: str) -> None:
+    settings = Settings("cuda", size="tiny")
+    with opened(in_precision(small_cases(settings, share=False)[case], precision), settings) as bench:
+        network, run = start(bench), bench.run
+        supernet, model = network.backbone, run.setup(network).train()
+        assert supernet.record_mixture
+        found: list[tuple[torch.Tensor, ...]] = []
+        for time in (1, 2):  # with other images and alphas
+            torch.manual_seed(time)
+            images = to_device(run, bench.search_batch() | {"image": torch.randn(bench.search_batch()["image"].shape)})
+            for alpha in supernet.alphas:
+                alpha.data.copy_(torch.randn(alpha.shape))
+            for recorded in (True, False):
+                supernet.record_mixture = recorded
+                buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+                torch.manual_seed(0)  # of the dropout
+                outputs = model(images["image"])
+                loss = sum(bench.task.losses(outputs, images).values())
+                run.backward(loss, supernet.alphas, inputs=list(supernet.alphas))
+                found.append(tuple(alpha.grad.clone() for alpha in supernet.alphas))
+                network.zero_grad()
+                after = {name: buffer.clone() for name, buffer in network.named_buffers()}
+                network.load_state_dict(buffers, strict=False)  # both begin with the same norm statistics
+                found.append(tuple(after.values()))
+    (first, stats), (plain, plain_stats), (again, _), (other, _) = zip(found[::2], found[1::2], strict=True)
+    assert not torch.equal(first[0], again[0])
+    for mine, theirs in zip((*first, *again), (*plain, *other), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-8)
+    for mine, theirs in zip(stats, plain_stats, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-8)
 
 
 def gradients_of(step: Any, alphas: torch.optim.Optimizer) -> list[torch.Tensor]:

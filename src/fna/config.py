@@ -145,6 +145,9 @@ class Search(Section):
     alpha_paths: Literal[0, 2] = Field(
         0, description="candidates of each layer in a step of the alphas: 0 for all (the paper), or 2 sampled ones"
     )
+    alpha_graph: bool = Field(
+        True, description="CUDA: start all operations of an alpha step's mixture at once, from a recorded graph"
+    )
     alpha_split: float = Field(0.2, gt=0, lt=1, description="part of the training set held out for the alphas")
     explore: float = Field(
         0.3,

@@ -233,6 +233,7 @@ def super_network(config: Config, task: Task, seed: Seed, space: Space, replica:
     network = build_supernet(space, head, config.output_stride, random_seed, how.norm == "plain", how.share)
     supernet = network.backbone
     assert isinstance(supernet, SuperNet)
+    supernet.record_mixture = how.alpha_graph and one_shape(config) and config.devices * config.nodes == 1
     if how.init != "remap":
         supernet.load_state_dict(initial(supernet.state_dict(), how.init, random_seed))
     elif seed.weights:
@@ -249,6 +250,12 @@ def super_network(config: Config, task: Task, seed: Seed, space: Space, replica:
             if how.alpha_start == "seed":
                 alpha[choice] += 1.0
     return network
+
+
+def one_shape(config: Config) -> bool:
+    """Whether all training images of a search have the same height and width."""
+    by_short_side = config.task == "det" and config.detection.short_side is not None
+    return not by_short_side or config.search.augment.resize is not None
 
 
 def sample_path(

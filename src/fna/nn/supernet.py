@@ -13,6 +13,7 @@ from fna.arch.space import Path, Space, largest_op, space_places
 from fna.errors import UserError
 from fna.nn.layers import ConvNormActivation, Layer
 from fna.nn.mixture import Branch, Group, Norm, mixture
+from fna.nn.recording import Recording
 from fna.nn.sync_norm import SyncBatchNorm2d, uses_batch
 
 
@@ -214,6 +215,9 @@ class SuperNet(nn.Module):
         share: bool = False,
     ) -> None:
         super().__init__()
+        self.record_mixture = False
+        """Replay the mixture as a CUDA graph, where images are on such a device and always of the same shape."""
+        self._recording: Recording | None = None
         self.space = space
         self.weight_space = space.largest if share else space
         self.taps = tuple(taps) or (Tap(len(space.stages) - 1),)
@@ -266,8 +270,35 @@ class SuperNet(nn.Module):
         """
         if path is not None:
             self.space.check_path(path)
+            return self._outputs(images, path, memory)
         probabilities = self.probabilities() if among is None else self.probabilities_among(among)
-        mixture = iter(probabilities if path is None else ())
+        if self.record_mixture and among is None and images.is_cuda and torch.is_grad_enabled():
+            recording = self._recorded(images, probabilities)
+            if recording.fits(images):
+                return recording(images, probabilities)
+        return self._outputs(images, None, None, probabilities, among)
+
+    def _recorded(self, images: Tensor, probabilities: Sequence[Tensor]) -> Recording:
+        """The recording of the mixture, made with these images where there is none; norm statistics stay."""
+        if self._recording is None:
+            kept = [(buffer, buffer.clone()) for buffer in self.buffers()]
+            kind = images.device.type
+            dtype, enabled = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+            with torch.autocast(kind, dtype, enabled, cache_enabled=False):
+                self._recording = Recording(lambda x, *rows: self._outputs(x, None, None, rows), images, probabilities)
+            for buffer, before in kept:
+                buffer.copy_(before)
+        return self._recording
+
+    def _outputs(
+        self,
+        images: Tensor,
+        path: Path | None,
+        memory: Memory | None,
+        probabilities: Sequence[Tensor] = (),
+        among: Sequence[Sequence[int]] | None = None,
+    ) -> list[Tensor]:
+        mixture = iter(probabilities)
         parts = iter(among or ())
         outputs: dict[Tap, Tensor | None] = {}
         first, filling = 0, memory is not None and not memory.stages
