@@ -19,8 +19,6 @@ from fna.files import write_text
 from fna.report import replace_section
 from fna.run import environment
 
-SECTION = "benchmarks"
-
 
 def main(words: Sequence[str] | None = None) -> int:
     """Returns 2 where a flag is wrong, else 0: a wish that is not reached is a figure, and no error."""
@@ -33,7 +31,7 @@ def main(words: Sequence[str] | None = None) -> int:
         earlier = [Measurement.read(Path(file)) for file in args.join]
         text = measure(names, settings_of(args), Path(args.out), earlier)
         if args.into:
-            replace_section(args.into, SECTION, text)
+            replace_section(args.into, args.section, text)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -47,7 +45,8 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     known = f"{', '.join(BENCHMARKS)} (default: these), {', '.join(EXTRA)}"
     parser.add_argument("names", nargs="*", metavar="NAME", help=known)
     parser.add_argument("--out", default="runs/bench", help="folder of results.json and results.md")
-    parser.add_argument("--into", metavar="FILE", help=f"also replace the marked section {SECTION!r} of this file")
+    parser.add_argument("--into", metavar="FILE", help="also replace a marked section of this file")
+    parser.add_argument("--section", default="benchmarks", metavar="NAME", help="which one (default: %(default)s)")
     parser.add_argument(
         "--join", nargs="*", default=[], metavar="FILE", help="earlier results.json, for the same table"
     )

@@ -4,8 +4,10 @@ Meant for a GPU; it ends in the minutes that it is given, whatever the device.
 """
 
 import gc
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from time import monotonic
 
@@ -27,7 +29,7 @@ from fna.study.projection import adapt_steps
 NAME = "utilisation"
 PRECISIONS = ("32", "bf16-mixed")
 RESERVE = 0.9
-"""Of the time given; what is begun is ended."""
+"""Of the time left, for what is begun is ended."""
 SHARES = {"weight": 0.12, "alpha": 0.2, "train": 0.12, "refresh": 0.03}
 """Of the time of a recipe in one precision, for the rounds of its steps. The rest starts networks and finds batches."""
 NOTE = (
@@ -47,34 +49,68 @@ class Step:
 
 
 def paper(settings: Settings) -> Iterator[Row]:
-    """Recipes by precisions, each with an equal part of the time that is left."""
-    end = monotonic() + 60 * settings.minutes * RESERVE
-    todo = [(precision, case) for case in paper_cases(settings) for precision in PRECISIONS]
+    """Recipes in single precision, then in bf16, each with an equal part of the time that is left."""
+    clock = Deadline(monotonic() + 60 * settings.minutes)
+    todo = [(precision, case) for precision in PRECISIONS for case in paper_cases(settings)]
     for done, (precision, case) in enumerate(todo):
-        seconds = max(0.0, end - monotonic()) / (len(todo) - done)
-        yield from recipe_rows(in_precision(case, precision), settings, seconds)
+        seconds = RESERVE * clock.left() / (len(todo) - done)
+        yield from recipe_rows(in_precision(case, precision), settings, seconds, clock)
 
 
-def recipe_rows(case: Case, settings: Settings, seconds: float) -> Iterator[Row]:
-    """All that is measured of a recipe in one precision, in about so many seconds."""
+@dataclass(slots=True)
+class Deadline:
+    """When all has to be over. What is not likely to be by then is not begun, and said to be left out."""
+
+    at: float
+    took: dict[str, float] = field(default_factory=dict)
+    """The most seconds so far of each kind of work: a new shape's first step takes far longer than all others."""
+
+    def left(self) -> float:
+        """Seconds."""
+        return max(0.0, self.at - monotonic())
+
+    @contextmanager
+    def work(self, kind: str) -> Iterator[None]:
+        """Remembers how long the block takes."""
+        start = monotonic()
+        yield
+        self.took[kind] = max(self.took.get(kind, 0.0), monotonic() - start)
+
+    def allows(self, kind: str) -> bool:
+        """Whether there is time for as much as this kind of work has taken."""
+        return self.left() > self.took.get(kind, 0.0)
+
+
+def recipe_rows(case: Case, settings: Settings, seconds: float, clock: Deadline) -> Iterator[Row]:
+    """All that is measured of a recipe in one precision, with rounds of steps for about so many seconds."""
     end = monotonic() + seconds
     steps: dict[str, Step] = {}
     for kind, measure in MEASURES.items():
+        if not clock.allows(kind):
+            print(f"no time for {case.name}, {case.config.precision}: {kind}", file=sys.stderr, flush=True)
+            continue
         pace = replace(settings.pace, seconds=SHARES[kind] * seconds)
         section: Section = "adapt" if kind in ("train", "refresh") else "search"
-        found = fitting(case, section, settings, pace, measure)
+        with clock.work(kind):
+            found = fitting(case, section, settings, pace, measure)
         if found is not None:
             steps[kind], case = found
             yield from steps[kind].rows
     yield from utilisation_rows(case, steps, settings)
     yield from hours_rows(case, {kind: (step.images, step.seconds) for kind, step in steps.items()}, settings)
-    if settings.device == "cuda":
-        peaks = peak_rows(case, settings, list(LARGEST), [ALL_GRADIENTS])
-        yield from peaks
-        limit = torch.cuda.mem_get_info()[1]
-        for left, (kind, row) in enumerate(zip(LARGEST, peaks, strict=False)):
-            until = monotonic() + max(0.0, end - monotonic()) / (len(LARGEST) - left)
-            yield largest_row(case, kind, settings, limit, until, row.contestant_value.median * 2**20)
+    if settings.device == "cuda" and len(steps) == len(MEASURES) and clock.allows("memory"):
+        with clock.work("memory"):
+            yield from memory_rows(case, settings, end)
+
+
+def memory_rows(case: Case, settings: Settings, end: float) -> Iterator[Row]:
+    """Peaks and largest batches."""
+    peaks = peak_rows(case, settings, list(LARGEST), [ALL_GRADIENTS])
+    yield from peaks
+    limit = torch.cuda.mem_get_info()[1]
+    for left, (kind, row) in enumerate(zip(LARGEST, peaks, strict=False)):
+        until = monotonic() + max(0.0, end - monotonic()) / (len(LARGEST) - left)
+        yield largest_row(case, kind, settings, limit, until, row.contestant_value.median * 2**20)
 
 
 def fitting(

@@ -50,7 +50,7 @@ class MixedLayer(nn.Module):
         if not expanded:
             return None, mixture(x, self.groups(chosen), probabilities, self.residual)
         inside, outputs = zip(*(self.both(x, c) for c in chosen), strict=True)
-        shares = probabilities[list(chosen)]
+        shares = probabilities if among is None else probabilities[list(among)]
         return weighted(inside, shares), weighted(outputs, shares)
 
     def groups(self, chosen: Iterable[int]) -> list[Group]:
@@ -284,8 +284,17 @@ class SuperNet(nn.Module):
             kept = [(buffer, buffer.clone()) for buffer in self.buffers()]
             kind = images.device.type
             dtype, enabled = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
-            with torch.autocast(kind, dtype, enabled, cache_enabled=False):
-                self._recording = Recording(lambda x, *rows: self._outputs(x, None, None, rows), images, probabilities)
+            try:
+                with torch.autocast(kind, dtype, enabled, cache_enabled=False):
+                    self._recording = Recording(
+                        lambda x, *rows: self._outputs(x, None, None, rows), images, probabilities
+                    )
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                raise UserError(
+                    f"the mixture cannot be recorded as a CUDA graph: {error}. Go on with --search.alpha_graph false"
+                ) from error
             for buffer, before in kept:
                 buffer.copy_(before)
         return self._recording

@@ -1,0 +1,64 @@
+"""What a CUDA graph can hold, seen without such a device: on torch's device without values the same operations run."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from fna.arch.heads import describe
+from fna.arch.space import expand
+from fna.arch.zoo import mobilenet_v2
+from fna.config import Config
+from fna.nn.supernet import SuperNet
+from fna.search import one_shape
+
+aten = torch.ops.aten
+FORBIDDEN = {aten.lift_fresh.default, aten._local_scalar_dense.default, aten.nonzero.default}
+"""A tensor made of Python's numbers, a number read from a tensor, and a shape that depends on values."""
+
+
+class Watch(TorchDispatchMode):
+    """Keeps the names of operations that make a GPU and this process wait for each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        if func in FORBIDDEN:
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("share", [False, True])
+@pytest.mark.parametrize(
+    ("head", "stride"), [("deeplabv3", 16), ("deeplabv3plus", 16), ("ssdlite", 32), ("retinanet", 32)]
+)
+def test_a_mixture_neither_reads_from_the_device_nor_sends_to_it(
+    head: str, stride: int, share: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)  # which knows no device without values
+    arch = mobilenet_v2(0.1)
+    taps = describe(head, arch, 3, stride).taps
+    space = expand(arch, (2, 3, 4, 3, 3, 1), (3, 5), (3, 6), taps)
+    with torch.device("meta"):
+        supernet, images = SuperNet(space, taps, stride, share=share).train(), torch.empty(2, 3, 64, 64)
+        rows = [row.detach().requires_grad_() for row in supernet.probabilities()]
+        with Watch() as watch:
+            outputs = [out for out in supernet._outputs(images, None, None, rows) if out.requires_grad]
+            torch.autograd.grad(outputs, rows, [torch.empty_like(out) for out in outputs])
+    assert watch.count > 500
+    assert watch.found == []
+
+
+def test_only_images_of_one_shape_are_recorded() -> None:
+    def config(**changes: Any) -> Config:
+        return Config.model_validate(changes)
+
+    assert one_shape(config(task="seg", detection={"short_side": 800}))
+    assert one_shape(config(task="det", head="ssdlite"))
+    assert not one_shape(config(task="det", head="retinanet", detection={"short_side": 800}))
+    assert one_shape(config(task="det", detection={"short_side": 800}, search={"augment": {"resize": "320x320"}}))
