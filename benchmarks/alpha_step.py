@@ -15,7 +15,7 @@ from benchmarks.timing import compared, race
 from fna.arch.cost import candidate_madds
 from fna.evaluate import to_device
 from fna.nn.heads import build_head
-from fna.nn.network import Network
+from fna.nn.network import Network, channels_last
 from fna.nn.supernet import SuperNet
 from fna.search import alpha_step as real_alpha_step
 from fna.search import cost_tensors, make_space, optimizers, super_network
@@ -123,7 +123,7 @@ def one_by_one(
     mixture = OneByOne(space, data_head.taps, config.output_stride, how.norm == "plain").take(supernet)
     head = build_head(data_head)
     head.load_state_dict(network.head.state_dict())
-    model = Network(mixture, head).to(bench.run.device).to(memory_format=bench.run.memory_format).train()
+    model = channels_last(Network(mixture, head)).to(bench.run.device).train()
     if not all_gradients:
         model.requires_grad_(False)
         mixture.alphas.requires_grad_(True)

@@ -88,11 +88,16 @@ class Bench:
 
     def search_batch(self) -> Batch:
         """Of the search, in memory, not on the device."""
-        return random_batch(self.task, self.config.search.augment, self.config.search.batch)
+        return self._handed_over(random_batch(self.task, self.config.search.augment, self.config.search.batch))
 
     def adapt_batch(self) -> Batch:
         """Of the fine-tuning, in memory, not on the device."""
-        return random_batch(self.task, self.config.adapt.augment, self.config.adapt.batch)
+        return self._handed_over(random_batch(self.task, self.config.adapt.augment, self.config.adapt.batch))
+
+    def _handed_over(self, batch: Batch) -> Batch:
+        """As `fna.data.loader` has it: for a CUDA device in pinned memory."""
+        pinned = self.run.device.type == "cuda"
+        return {name: value.pin_memory() for name, value in batch.items()} if pinned else batch
 
 
 def merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,15 +56,15 @@ def task_loss(bench: Bench, outputs: object, batch: Batch) -> Tensor:
 
 
 def on_device(bench: Bench, batch: Batch) -> dict[str, Tensor]:
-    """Images in the memory format in which the networks are."""
+    """Images channels-last, in which the networks are."""
     moved = {key: value.to(bench.run.device, non_blocking=True) for key, value in batch.items()}
-    moved["image"] = moved["image"].contiguous(memory_format=bench.run.memory_format)
+    moved["image"] = moved["image"].contiguous(memory_format=torch.channels_last)
     return moved
 
 
 def training_loop(bench: Bench, network: nn.Module, how: Adapt | Search, batch: Batch) -> Callable[[], None]:
     """One step of the weights of an ordinary network, again and again on the same batch."""
-    network.to(bench.run.device).to(memory_format=bench.run.memory_format).train()
+    network.to(bench.run.device).train()
     weights = list(network.parameters())
     step = optimizer(weights, how)
 

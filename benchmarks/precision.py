@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import torch
@@ -13,13 +13,11 @@ from benchmarks.settings import Settings
 from benchmarks.timing import compared, race
 from fna.adapt import optimizer_for, remapped, training_mode, training_step
 from fna.evaluate import to_device
-from fna.nn.network import fastest_format
 from fna.schedules import set_lr
 
 NAME = "precision"
 NOTE = "forward, backward and optimizer, the batch in memory; below 1 is faster than the default."
 FORMATS = {torch.channels_last: "channels last", torch.contiguous_format: "channels first"}
-DEFAULT = "32"
 PRECISIONS = {"cpu": ("32", "bf16-mixed"), "cuda": ("32", "bf16-mixed", "16-mixed")}
 
 
@@ -35,6 +33,9 @@ class Way:
         return ", ".join([self.precision, FORMATS[self.memory_format], *["torch.compile"] * self.compiled])
 
 
+DEFAULT = Way("32", torch.channels_last)
+
+
 def precision(settings: Settings) -> list[Row]:
     """Precisions and memory formats, and torch.compile; the last only at full size, since compiling takes minutes.
 
@@ -47,7 +48,6 @@ def precision(settings: Settings) -> list[Row]:
 def case_rows(case: Case, settings: Settings) -> list[Row]:
     """A row for each way that is not the default."""
     note, steps = NOTE, dict[str, Callable[[], None]]()
-    default = str(Way(DEFAULT, fastest_format(torch.device(settings.device))))
     with ExitStack() as stack:
         benches = {
             name: stack.enter_context(opened(in_precision(case, name), settings))
@@ -59,10 +59,13 @@ def case_rows(case: Case, settings: Settings) -> list[Row]:
                 start = perf_counter()
                 steps[str(way)]()
                 note += f" The first compiled step took {perf_counter() - start:.0f} s."
-        bench = benches[DEFAULT]
+        bench = benches[DEFAULT.precision]
         times = race(steps, bench.pace, bench.watch)
-    others = [way for way in steps if way != default]
-    return [compared(NAME, bench.case("adapt"), way, default, times.compare(way, default), note=note) for way in others]
+    others = [way for way in steps if way != str(DEFAULT)]
+    return [
+        compared(NAME, bench.case("adapt"), way, str(DEFAULT), times.compare(way, str(DEFAULT)), note=note)
+        for way in others
+    ]
 
 
 def ways(settings: Settings) -> Iterator[Way]:
@@ -71,20 +74,21 @@ def ways(settings: Settings) -> Iterator[Way]:
         for memory_format in FORMATS:
             yield Way(name, memory_format)
     if settings.size == "full":
-        yield Way(DEFAULT, fastest_format(torch.device(settings.device)), compiled=True)
+        yield replace(DEFAULT, compiled=True)
 
 
 def training(bench: Bench, way: Way) -> Callable[[], None]:
     """A step of fine-tuning the seed's architecture, on one batch."""
     run, how = bench.run, bench.config.adapt
-    run.memory_format = way.memory_format
     network, _ = remapped(bench.config, bench.task, bench.seed, bench.seed.arch)
     if way.compiled:
         network.compile()
     model, optimizer = run.setup(network, optimizer_for(network, how))
+    network.to(memory_format=way.memory_format)
     training_mode(network, how)
     set_lr(optimizer, how.lr_start)  # of a warm-up's first step: random targets again and again bear no more
     batch = to_device(run, bench.adapt_batch())
+    batch["image"] = batch["image"].contiguous(memory_format=way.memory_format)
 
     def step() -> None:
         training_step(run, bench.task, model, optimizer, batch, how.clip)

@@ -130,7 +130,6 @@ class PlainRun:
 
     device = torch.device("cpu")
 
-    memory_format = torch.channels_last
     together = 0
 
     def whole_batch(self, loss: torch.Tensor, weight: object) -> torch.Tensor:

@@ -12,9 +12,9 @@ from fna.tasks.task import Batch, Evaluator, Task
 
 
 def to_device(run: Run, batch: Batch) -> dict[str, torch.Tensor]:
-    """The batch on the run's device, images in the memory format that the networks are in."""
+    """The batch on the run's device, images channels-last as the networks are."""
     moved = {key: value.to(run.device, non_blocking=True) for key, value in batch.items()}
-    moved["image"] = moved["image"].contiguous(memory_format=run.memory_format)
+    moved["image"] = moved["image"].contiguous(memory_format=torch.channels_last)
     return moved
 
 

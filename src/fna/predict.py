@@ -21,7 +21,6 @@ from fna.data.pairs import IMAGE_SUFFIXES
 from fna.errors import UserError
 from fna.files import write_json
 from fna.load import TrainedNetwork, load, prepare
-from fna.nn.network import fastest_format
 from fna.tasks.box_drawing import box_colours, draw_boxes
 from fna.tasks.classification import TOP
 from fna.tasks.detection import DIVISOR, detect, detector_of
@@ -75,7 +74,7 @@ def predict(
     place = compute_device(device)
     found = find_images(images, Path(out), ENDINGS.get(task))
     _check_readable([prediction.image for prediction in found])
-    network.to(place).to(memory_format=fastest_format(place))
+    network.to(place)
     console = Console(stderr=True)
     shown = track(found, "predict", console=console, transient=True, disable=not console.is_terminal)
     if task == "cls":
@@ -118,7 +117,7 @@ def mask_writer(network: TrainedNetwork, config: Config) -> Writer:
 def predict_mask(network: TrainedNetwork, image: Tensor, imgsz: HW | None, how: Evaluate) -> Tensor:
     """Class indices (H, W) of an image, uint8 (3, H, W); predicted at `imgsz` or, with None, at the image's size."""
     device = next(network.parameters()).device
-    batch = prepare(image, network.info, imgsz)[None].to(device, memory_format=fastest_format(device))
+    batch = prepare(image, network.info, imgsz)[None].to(device, memory_format=torch.channels_last)
     mask = predict_classes(network, batch, how).to(torch.uint8)
     return transforms.resize(mask, list(image.shape[1:]), InterpolationMode.NEAREST_EXACT)[0].cpu()
 
@@ -161,7 +160,7 @@ def predict_boxes(network: TrainedNetwork, image: Tensor, detector: Detector, re
     }
     device = next(network.parameters()).device
     batch = {key: value.to(device) for key, value in collate([entry], DIVISOR).items()}
-    batch["image"] = batch["image"].contiguous(memory_format=fastest_format(device))
+    batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
     (found,) = detect(detector, network, batch)
     return {key: value.cpu() for key, value in found.items()}
 

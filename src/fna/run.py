@@ -25,7 +25,6 @@ from fna import __version__, processes
 from fna.config import Config, load_config, to_yaml
 from fna.errors import Interrupted, UserError
 from fna.files import read_json, read_metrics, whole, write_json, write_text
-from fna.nn.network import fastest_format
 from fna.nn.sync_norm import synchronise
 from fna.private_copy import private_copy
 
@@ -135,7 +134,6 @@ class Run:
         self.fabric = fabric or connected(config)
         if self.device.type == "cuda":
             torch.backends.cudnn.deterministic = True  # else its gradients of weights are other ones each time
-        self.memory_format = fastest_format(self.device, config.precision)
         if self.rank:
             self.folder = private_copy(folder)
             self.console = Console(quiet=True)
@@ -188,7 +186,7 @@ class Run:
         """The network (and optimizers) on the device, in the precision, and alike in all processes."""
         if self.together and self.config.sync_norm:
             synchronise(network)
-        return self.fabric.setup(network.to(memory_format=self.memory_format), *optimizers)
+        return self.fabric.setup(network, *optimizers)
 
     def whole_batch(self, loss: Tensor, weight: Tensor | None) -> Tensor:
         """This process's part of a loss over the whole batch, which is the mean of all parts.

@@ -4,33 +4,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from device_watch import Watch
 from fna.arch.heads import describe
 from fna.arch.space import expand
 from fna.arch.zoo import mobilenet_v2
 from fna.config import Config
 from fna.nn.supernet import SuperNet
 from fna.search import one_shape
-
-aten = torch.ops.aten
-FORBIDDEN = {aten.lift_fresh.default, aten._local_scalar_dense.default, aten.nonzero.default}
-"""A tensor made of Python's numbers, a number read from a tensor, and a shape that depends on values."""
-
-
-class Watch(TorchDispatchMode):
-    """Keeps the names of operations that make a GPU and this process wait for each other."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.count = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += 1
-        if func in FORBIDDEN:
-            self.found.append(str(func))
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("share", [False, True])
