@@ -18,7 +18,7 @@ from fna.nn.heads import build_head
 from fna.nn.network import Network, channels_last
 from fna.nn.supernet import SuperNet
 from fna.search import alpha_step as real_alpha_step
-from fna.search import cost_tensors, make_space, optimizers, super_network
+from fna.search import cost_tensors, make_space, optimizers, records_mixture, super_network
 from fna.tasks.task import Batch
 from fna.two_paths import sample_pairs
 
@@ -68,10 +68,10 @@ def contestants(bench: Bench, batch: Batch) -> dict[str, Callable[[], object]]:
     """What is timed, by name."""
     network = start(bench)
     assert isinstance(network.backbone, SuperNet)
-    recorded = network.backbone.record_mixture and bench.run.device.type == "cuda"
+    eager = {EAGER: without_graph(network.backbone, ours(bench, network, batch)[0])}
     return {
         OURS: ours(bench, network, batch)[0],
-        **({EAGER: without_graph(network.backbone, ours(bench, network, batch)[0])} if recorded else {}),
+        **(eager if network.backbone.record_mixture else {}),
         TWO_PATHS: ours(bench, network, batch, two_paths=True)[0],
         ALL_GRADIENTS: one_by_one(bench, network, batch, all_gradients=True)[0],
         ALPHAS_ONLY: one_by_one(bench, network, batch, all_gradients=False)[0],
@@ -81,7 +81,10 @@ def contestants(bench: Bench, batch: Batch) -> dict[str, Callable[[], object]]:
 def start(bench: Bench) -> Network:
     """The super network as a search begins with it."""
     space = make_space(bench.task, bench.seed, bench.config.search)
-    return super_network(bench.config, bench.task, bench.seed, space, 0)
+    network = super_network(bench.config, bench.task, bench.seed, space, 0)
+    assert isinstance(network.backbone, SuperNet)
+    network.backbone.record_mixture = records_mixture(bench.run)
+    return network
 
 
 def ours(

@@ -106,7 +106,7 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
     weight_samples, alpha_samples = task.splits(replica)
     weight_data, alpha_data = (task.training(how.augment, part, replica) for part in (weight_samples, alpha_samples))
     times = Times.of(how, len(weight_samples))
-    cost_rows = cost_tensors(costs, supernet)
+    cost_rows, supernet.record_mixture = cost_tensors(costs, supernet), records_mixture(run)
     parts = {"network": network, "weights": weights, "alphas": alphas}
     first = run.restore(f"{folder}/last.ckpt", parts)
     log = MetricsLog(run.folder / folder / "metrics.csv", first)
@@ -233,7 +233,6 @@ def super_network(config: Config, task: Task, seed: Seed, space: Space, replica:
     network = build_supernet(space, head, config.output_stride, random_seed, how.norm == "plain", how.share)
     supernet = network.backbone
     assert isinstance(supernet, SuperNet)
-    supernet.record_mixture = how.alpha_graph and one_shape(config) and config.devices * config.nodes == 1
     if how.init != "remap":
         supernet.load_state_dict(initial(supernet.state_dict(), how.init, random_seed))
     elif seed.weights:
@@ -250,6 +249,11 @@ def super_network(config: Config, task: Task, seed: Seed, space: Space, replica:
             if how.alpha_start == "seed":
                 alpha[choice] += 1.0
     return network
+
+
+def records_mixture(run: Run) -> bool:
+    """Whether steps of the alphas replay CUDA graphs: those have one shape, and no messages to other processes."""
+    return run.config.search.alpha_graph and run.device.type == "cuda" and one_shape(run.config) and not run.together
 
 
 def one_shape(config: Config) -> bool:

@@ -10,6 +10,8 @@ from fna.arch.heads import describe
 from fna.arch.space import expand
 from fna.arch.zoo import mobilenet_v2
 from fna.config import Config
+from fna.errors import UserError
+from fna.nn import recording
 from fna.nn.supernet import SuperNet
 from fna.search import one_shape
 
@@ -43,3 +45,12 @@ def test_only_images_of_one_shape_are_recorded() -> None:
     assert one_shape(config(task="det", head="ssdlite"))
     assert not one_shape(config(task="det", head="retinanet", detection={"short_side": 800}))
     assert one_shape(config(task="det", detection={"short_side": 800}, search={"augment": {"resize": "320x320"}}))
+
+
+def test_a_mixture_that_cannot_be_recorded_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(recording, "Recording", refuse)
+    with pytest.raises(UserError, match=r"not permitted.*--search.alpha_graph false"):
+        recording.record(lambda x: [x], torch.zeros(1), [])

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fna.errors import UserError
+
 WARMUP = 3
 """Calls before recording, in which torch makes what it makes at a first time (3 in its `make_graphed_callables`)."""
 THREAD_LOCAL = "thread_local"
@@ -73,6 +75,21 @@ class Recording:
         torch._foreach_copy_(self.incoming, list(incoming))
         self._backward.replay()
         return tuple(gradient.detach() for gradient in self.gradients)
+
+
+def record(function: Mixture, images: Tensor, probabilities: Sequence[Tensor]) -> Recording:
+    """A recording in the precision that is set (`torch.autocast`); raises UserError where torch cannot make it."""
+    kind = images.device.type
+    dtype, enabled = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+    try:
+        with torch.autocast(kind, dtype, enabled, cache_enabled=False):  # cached weights would be old ones
+            return Recording(function, images, probabilities)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise UserError(
+            f"the mixture cannot be recorded as a CUDA graph: {error}. Go on with --search.alpha_graph false"
+        ) from error
 
 
 class _Replayed(torch.autograd.Function):

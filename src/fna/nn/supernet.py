@@ -13,7 +13,7 @@ from fna.arch.space import Path, Space, largest_op, space_places
 from fna.errors import UserError
 from fna.nn.layers import ConvNormActivation, Layer
 from fna.nn.mixture import Branch, Group, Norm, mixture
-from fna.nn.recording import Recording
+from fna.nn.recording import Recording, record
 from fna.nn.sync_norm import SyncBatchNorm2d, uses_batch
 
 
@@ -216,7 +216,7 @@ class SuperNet(nn.Module):
     ) -> None:
         super().__init__()
         self.record_mixture = False
-        """Replay the mixture as a CUDA graph, where images are on such a device and always of the same shape."""
+        """Replay the mixture as CUDA graphs, see `fna.search.records_mixture`."""
         self._recording: Recording | None = None
         self.space = space
         self.weight_space = space.largest if share else space
@@ -272,7 +272,7 @@ class SuperNet(nn.Module):
             self.space.check_path(path)
             return self._outputs(images, path, memory)
         probabilities = self.probabilities() if among is None else self.probabilities_among(among)
-        if self.record_mixture and among is None and images.is_cuda and torch.is_grad_enabled():
+        if self.record_mixture and among is None and torch.is_grad_enabled():
             recording = self._recorded(images, probabilities)
             if recording.fits(images):
                 return recording(images, probabilities)
@@ -282,19 +282,7 @@ class SuperNet(nn.Module):
         """The recording of the mixture, made with these images where there is none; norm statistics stay."""
         if self._recording is None:
             kept = [(buffer, buffer.clone()) for buffer in self.buffers()]
-            kind = images.device.type
-            dtype, enabled = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
-            try:
-                with torch.autocast(kind, dtype, enabled, cache_enabled=False):
-                    self._recording = Recording(
-                        lambda x, *rows: self._outputs(x, None, None, rows), images, probabilities
-                    )
-            except torch.OutOfMemoryError:
-                raise
-            except RuntimeError as error:
-                raise UserError(
-                    f"the mixture cannot be recorded as a CUDA graph: {error}. Go on with --search.alpha_graph false"
-                ) from error
+            self._recording = record(lambda x, *rows: self._outputs(x, None, None, rows), images, probabilities)
             for buffer, before in kept:
                 buffer.copy_(before)
         return self._recording
@@ -307,6 +295,7 @@ class SuperNet(nn.Module):
         probabilities: Sequence[Tensor] = (),
         among: Sequence[Sequence[int]] | None = None,
     ) -> list[Tensor]:
+        """As `forward`, which says what is mixed with which `probabilities`."""
         mixture = iter(probabilities)
         parts = iter(among or ())
         outputs: dict[Tap, Tensor | None] = {}

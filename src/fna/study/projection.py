@@ -30,6 +30,7 @@ from fna.search import (
     make_space,
     optimizers,
     picks_of,
+    records_mixture,
     sample_path,
     super_network,
 )
@@ -192,6 +193,7 @@ def search_steps(run: Run, task: RandomTask, seed: Seed, batch: int | None) -> S
     assert isinstance(supernet, SuperNet)
     model, weights, alphas = run.setup(network, *optimizers(network, supernet, how))
     model.train()
+    supernet.record_mixture = records_mixture(run)
     set_lr(weights, search_rate(0, Times.of(how, how.batch), how))  # of the first step: random labels teach nothing
     images = random_batch(task, how.augment, at_most(batch, how.batch))
     costs = cost_tensors(candidate_madds(space, task.imgsz, config.output_stride), supernet)
