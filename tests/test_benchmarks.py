@@ -141,6 +141,20 @@ def test_the_largest_batch_by_doubling_and_halving(limit: int, smallest: int) ->
     assert len(tried) == len(set(tried)) <= 16
 
 
+@pytest.mark.parametrize("limit", [16, 17, 40, 63, 64, 65, 100])
+@pytest.mark.parametrize("guess", [0, 3, 16, 40, 64, 200])
+def test_the_largest_batch_from_one_that_fits_and_a_guess(limit: int, guess: int) -> None:
+    tried: list[int] = []
+
+    def fits(batch: int) -> bool:
+        tried.append(batch)
+        return batch <= limit
+
+    assert largest(fits, 1, known=16, guess=guess, most=128) == limit
+    assert tried[0] == (guess if 16 < guess <= 128 else 32)
+    assert len(tried) <= 9, "three doublings, and 64 halved six times"
+
+
 def test_a_late_search_for_the_largest_batch_gives_what_is_known_to_fit() -> None:
     calls = iter([False, False, True, True])
     assert largest(lambda batch: batch <= 100, 1, lambda: next(calls)) == 4
