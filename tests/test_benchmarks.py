@@ -11,6 +11,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from alphas import gradients_of, spread_alphas
 from benchmarks import __main__ as command
 from benchmarks import growth, paper
 from benchmarks.alpha_step import one_by_one, ours, start
@@ -209,26 +210,6 @@ def test_alpha_gradients_are_those_of_the_straightforward_form(
         assert len(found) == len(reference) > 10
         for mine, theirs in zip(found, reference, strict=True):
             assert float((mine - theirs).norm() / theirs.norm()) < 1e-4
-
-
-def spread_alphas(supernet: torch.nn.Module) -> None:
-    """Alphas that are not alike, so that a swapped candidate would be seen."""
-    assert isinstance(supernet, SuperNet)
-    for alpha in supernet.alphas:
-        alpha.data.copy_(torch.randn(alpha.shape))
-
-
-def gradients_of(step: Callable[[], object], alphas: torch.optim.Optimizer) -> list[torch.Tensor]:
-    """What one step hands to its optimizer."""
-    found: list[torch.Tensor] = []
-
-    def keep(*_: object) -> None:
-        found.extend(p.grad.clone() for group in alphas.param_groups for p in group["params"])
-
-    alphas.register_step_pre_hook(keep)
-    torch.manual_seed(0)  # of the dropout
-    step()
-    return found
 
 
 def test_the_reference_of_a_weight_step_is_that_path_with_its_weights() -> None:

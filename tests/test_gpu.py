@@ -10,6 +10,7 @@ import torch.distributed as dist
 from lightning_fabric import Fabric
 
 import fna.nn.heads
+from alphas import gradients_of, spread_alphas
 from benchmarks.alpha_step import one_by_one, ours, start
 from benchmarks.cases import in_precision, opened, small_cases
 from benchmarks.peak import peak_memory
@@ -76,8 +77,7 @@ def test_alpha_gradients_are_those_of_the_straightforward_form(share: bool) -> N
         bench.run.fabric = Fabric(accelerator="cuda", devices=1, precision="64-true")
         network, batch = start(bench), bench.search_batch()
         batch["image"] = batch["image"].double()
-        for alpha in network.backbone.alphas:
-            alpha.data.copy_(torch.randn(alpha.shape))
+        spread_alphas(network.backbone)
         expected = gradients_of(*one_by_one(bench, network, batch, True))
         found = gradients_of(*ours(bench, network, batch))
     for mine, theirs in zip(found, expected, strict=True):
@@ -96,8 +96,7 @@ def test_a_recorded_mixture_is_the_mixture(case: int, precision: str) -> None:
         for time in (1, 2):  # with other images and alphas
             torch.manual_seed(time)
             images = to_device(run, bench.search_batch() | {"image": torch.randn(bench.search_batch()["image"].shape)})
-            for alpha in supernet.alphas:
-                alpha.data.copy_(torch.randn(alpha.shape))
+            spread_alphas(supernet)
             for recorded in (True, False):
                 supernet.record_mixture = recorded
                 buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
@@ -116,16 +115,6 @@ def test_a_recorded_mixture_is_the_mixture(case: int, precision: str) -> None:
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-8)
     for mine, theirs in zip(stats, plain_stats, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-8)
-
-
-def gradients_of(step: Any, alphas: torch.optim.Optimizer) -> list[torch.Tensor]:
-    found: list[torch.Tensor] = []
-    alphas.register_step_pre_hook(
-        lambda *_: found.extend(p.grad.clone() for group in alphas.param_groups for p in group["params"])
-    )
-    torch.manual_seed(0)  # of the dropout
-    step()
-    return found
 
 
 @pytest.mark.usefixtures("_double")
