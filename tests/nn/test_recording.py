@@ -49,8 +49,8 @@ def test_only_images_of_one_shape_are_recorded() -> None:
 
 def test_a_mixture_that_cannot_be_recorded_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
-        raise RuntimeError("operation not permitted when stream is capturing")
+        raise RuntimeError("operation not permitted when stream is capturing\nCompile with TORCH_USE_CUDA_DSA")
 
     monkeypatch.setattr(recording, "Recording", refuse)
-    with pytest.raises(UserError, match=r"not permitted.*--search.alpha_graph false"):
+    with pytest.raises(UserError, match=r"not permitted when stream is capturing\. .*--search.alpha_graph false"):
         recording.record(lambda x: [x], torch.zeros(1), [])

@@ -87,8 +87,9 @@ def record(function: Mixture, images: Tensor, probabilities: Sequence[Tensor]) -
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
+        first = str(error).splitlines()[0]  # torch's own hints on how to debug it follow
         raise UserError(
-            f"the mixture cannot be recorded as a CUDA graph: {error}. Go on with --search.alpha_graph false"
+            f"the mixture cannot be recorded as a CUDA graph: {first}. Go on with --search.alpha_graph false"
         ) from error
 
 
