@@ -51,7 +51,7 @@ def alpha_bench(bench: Bench) -> list[Row]:
     times = race(contestants(bench, bench.search_batch()), bench.pace, bench.watch)
     limits = {ALL_GRADIENTS: AT_MOST[bench.run.device.type], ALPHAS_ONLY: None}
     case = bench.case("search")
-    others = [TWO_PATHS, *[EAGER] * (EAGER in times.seconds)]
+    others = [name for name in (TWO_PATHS, EAGER) if name in times.seconds]
     return [
         *(
             compared(NAME, case, OURS, reference, times.compare(OURS, reference), limit, NOTE)
@@ -68,10 +68,10 @@ def contestants(bench: Bench, batch: Batch) -> dict[str, Callable[[], object]]:
     """What is timed, by name."""
     network = start(bench)
     assert isinstance(network.backbone, SuperNet)
-    eager = {EAGER: without_graph(network.backbone, ours(bench, network, batch)[0])}
+    step = ours(bench, network, batch)[0]
     return {
-        OURS: ours(bench, network, batch)[0],
-        **(eager if network.backbone.record_mixture else {}),
+        OURS: step,
+        **({EAGER: without_graph(network.backbone, step)} if network.backbone.record_mixture else {}),
         TWO_PATHS: ours(bench, network, batch, two_paths=True)[0],
         ALL_GRADIENTS: one_by_one(bench, network, batch, all_gradients=True)[0],
         ALPHAS_ONLY: one_by_one(bench, network, batch, all_gradients=False)[0],

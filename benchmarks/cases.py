@@ -4,7 +4,7 @@ import io
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -60,6 +60,10 @@ class Case:
     name: str
     config: Config
     classes: int
+
+    def having(self, **changes: Any) -> "Case":
+        """The case with other values at the (nested) keys of `changes`."""
+        return replace(self, config=changed(self.config, changes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +148,6 @@ def paper_cases(settings: Settings) -> list[Case]:
             config = changed(config, {"search": {"batch": search}, "adapt": {"batch": adapt}})
         cases.append(Case(recipe, config, PAPER_DATA[recipe.split("-")[0]][1]))
     return cases
-
-
-def in_precision(case: Case, precision: str) -> Case:
-    """The case in another precision."""
-    return Case(case.name, changed(case.config, {"precision": precision}), case.classes)
 
 
 @contextmanager

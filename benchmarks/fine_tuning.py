@@ -49,12 +49,4 @@ def fine_tuning_row(bench: Bench) -> Row:
 
         contestants: dict[str, Callable[[], None]] = {OURS: ours, REFERENCE: reference}
         found = race(contestants, bench.pace, bench.watch).compare(OURS, REFERENCE)
-    return compared(
-        NAME,
-        bench.case("adapt"),
-        OURS,
-        REFERENCE,
-        found,
-        AT_MOST,
-        "forward, backward and optimizer, the batch in memory.",
-    )
+    return compared(NAME, bench.case("adapt"), OURS, REFERENCE, found, AT_MOST, NOTE)

@@ -9,7 +9,7 @@ from time import monotonic
 import torch
 
 from benchmarks.alpha_step import ALL_GRADIENTS, ALPHAS_ONLY, one_by_one, start
-from benchmarks.cases import Case, Section, changed, opened, paper_cases, small_cases
+from benchmarks.cases import Case, Section, opened, paper_cases, small_cases
 from benchmarks.peak import peak_memory
 from benchmarks.rows import Row, measured, single
 from benchmarks.settings import Settings
@@ -114,7 +114,7 @@ def largest_row(
 
     def fits(batch: int) -> bool:
         try:
-            return peak_of(with_batch(case, section, batch), kind, settings) <= limit
+            return peak_of(case.having(**{section: {"batch": batch}}), kind, settings) <= limit
         except (torch.OutOfMemoryError, BrokenProcessPool):
             return False
         finally:
@@ -137,11 +137,6 @@ def shape_of(case: Case, section: Section) -> HW:
     """Height and width of the training images of a section."""
     task = random_task(case.config, case.classes, case.name)
     return task.shape(task.config.adapt.augment if section == "adapt" else task.config.search.augment)
-
-
-def with_batch(case: Case, section: Section, batch: int) -> Case:
-    """The case with another batch of its search or fine-tuning."""
-    return Case(case.name, changed(case.config, {section: {"batch": batch}}), case.classes)
 
 
 def smallest_batch(case: Case) -> int:

@@ -14,7 +14,7 @@ from time import monotonic
 import torch
 
 from benchmarks.alpha_step import ALL_GRADIENTS, alpha_bench
-from benchmarks.cases import Bench, Case, Section, changed, in_precision, opened, paper_cases
+from benchmarks.cases import Bench, Case, Section, opened, paper_cases
 from benchmarks.fine_tuning import fine_tuning_row
 from benchmarks.memory import LARGEST, STEPS, largest_row, peak_rows, smallest_batch
 from benchmarks.paper_hours import hours_rows
@@ -54,7 +54,7 @@ def paper(settings: Settings) -> Iterator[Row]:
     todo = [(precision, case) for precision in PRECISIONS for case in paper_cases(settings)]
     for done, (precision, case) in enumerate(todo):
         seconds = RESERVE * clock.left() / (len(todo) - done)
-        yield from recipe_rows(in_precision(case, precision), settings, seconds, clock)
+        yield from recipe_rows(case.having(precision=precision), settings, seconds, clock)
 
 
 @dataclass(slots=True)
@@ -118,7 +118,7 @@ def fitting(
 ) -> tuple[Step, Case] | None:
     """A measurement with the batch of the case, or half of it until it fits the GPU; None where nothing fits."""
     for batch in halves(getattr(case.config, section).batch, smallest_batch(case)):
-        case = Case(case.name, changed(case.config, {section: {"batch": batch}}), case.classes)
+        case = case.having(**{section: {"batch": batch}})
         try:
             with opened(case, settings) as bench:
                 return measure(replace(bench, pace=pace)), case

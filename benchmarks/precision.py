@@ -7,7 +7,7 @@ from time import perf_counter
 
 import torch
 
-from benchmarks.cases import Bench, Case, in_precision, opened, paper_cases, small_cases
+from benchmarks.cases import Bench, Case, opened, paper_cases, small_cases
 from benchmarks.rows import Row
 from benchmarks.settings import Settings
 from benchmarks.timing import compared, race
@@ -50,7 +50,7 @@ def case_rows(case: Case, settings: Settings) -> list[Row]:
     note, steps = NOTE, dict[str, Callable[[], None]]()
     with ExitStack() as stack:
         benches = {
-            name: stack.enter_context(opened(in_precision(case, name), settings))
+            name: stack.enter_context(opened(case.having(precision=name), settings))
             for name in PRECISIONS[settings.device]
         }
         for way in ways(settings):

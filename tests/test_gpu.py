@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 import fna.nn.heads
 from alphas import gradients_of, spread_alphas
 from benchmarks.alpha_step import one_by_one, ours, start
-from benchmarks.cases import in_precision, opened, small_cases
+from benchmarks.cases import opened, small_cases
 from benchmarks.peak import peak_memory
 from benchmarks.settings import Settings
 from drawn import TINY, assert_equal_weights, configured, draw_data, stop_at
@@ -88,7 +88,7 @@ def test_alpha_gradients_are_those_of_the_straightforward_form(share: bool) -> N
 @pytest.mark.parametrize("case", [0, 1])
 def test_a_recorded_mixture_is_the_mixture(case: int, precision: str) -> None:
     settings = Settings("cuda", size="tiny")
-    with opened(in_precision(small_cases(settings, share=False)[case], precision), settings) as bench:
+    with opened(small_cases(settings, share=False)[case].having(precision=precision), settings) as bench:
         network, run = start(bench), bench.run
         supernet, model = network.backbone, run.setup(network).train()
         assert supernet.record_mixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.alpha_step import ours, start
-from benchmarks.cases import changed, opened, small_cases
+from benchmarks.cases import opened, small_cases
 from benchmarks.settings import Settings
 from device_watch import Watch
 from fna.adapt import optimizer_for, remapped, training_step
@@ -15,8 +15,7 @@ TINY = Settings(size="tiny")
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_weight_step_reads_nothing(weighted: bool) -> None:
-    (case, *_), plain = small_cases(TINY), {"optimizer": "sgd", "clip": 0}
-    with opened(type(case)(case.name, changed(case.config, {"adapt": plain}), case.classes), TINY) as bench:
+    with opened(small_cases(TINY)[0].having(adapt={"optimizer": "sgd", "clip": 0}), TINY) as bench:
         if weighted:
             bench.task.class_weights = torch.ones(len(bench.task.classes))
         network, _ = remapped(bench.config, bench.task, bench.seed, bench.seed.arch)
