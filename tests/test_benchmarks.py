@@ -3,6 +3,7 @@
 import gc
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from benchmarks.cases import Bench, opened, paper_cases, small_cases
 from benchmarks.memory import largest
 from benchmarks.paper_hours import hours_rows, printed_hours
 from benchmarks.peak import peak_memory
-from benchmarks.rows import Quartiles, markdown, measured, single
+from benchmarks.rows import Quartiles, Row, markdown, measured, single
 from benchmarks.settings import Settings
 from benchmarks.suite import BENCHMARKS, EXTRA
 from benchmarks.timing import Pace, Stopwatch, compare, compared, quartiles, race
@@ -291,9 +292,13 @@ def test_every_benchmark_runs_on_tiny_shapes(name: str, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "seg", {"search": 36, "train": 324})
     rows = list((BENCHMARKS | EXTRA)[name](Settings(size="tiny", runs=(run,), minutes=60)))
     assert rows
+    assert all(isinstance(row, Row) for row in rows)
     values = [row.contestant_value.median for row in rows]
-    # Exponents of growth may have any sign where nothing has a size.
+    # An exponent of times may have any sign on tiny shapes; what it is fitted to may not.
     assert all(math.isfinite(value) if name == "growth" else value > 0 for value in values)
+    points = [float(point) for row in rows for point in re.findall(r"\d: ([\d.,]+) (?:s|MiB)", row.note)]
+    assert bool(points) is (name == "growth")
+    assert all(point > 0 for point in points)
     if name == "paper":
         kinds = ["weight step", "alpha step", "fine-tuning step", "utilisation", "projected hours"]
         assert list(dict.fromkeys(row.benchmark for row in rows)) == kinds
