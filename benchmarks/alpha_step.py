@@ -12,15 +12,15 @@ from benchmarks.plain import OneByOne, autocast, on_device, task_loss, torch_def
 from benchmarks.rows import Row
 from benchmarks.settings import Settings
 from benchmarks.timing import compared, race
-from fna.arch.cost import candidate_madds
-from fna.evaluate import to_device
+from fna.cost.count import candidate_madds
 from fna.nn.heads import build_head
 from fna.nn.network import Network, channels_last
 from fna.nn.supernet import SuperNet
-from fna.search import alpha_step as real_alpha_step
-from fna.search import cost_tensors, make_space, optimizers, records_mixture, super_network
+from fna.search.search import alpha_step as real_alpha_step
+from fna.search.search import cost_tensors, make_space, optimizers, records_mixture, super_network
+from fna.search.two_paths import sample_pairs
 from fna.tasks.task import Batch
-from fna.two_paths import sample_pairs
+from fna.train.evaluate import to_device
 
 NAME = "alpha step"
 AT_MOST = {"cpu": 1 / 1.5, "cuda": 1 / 2}

@@ -16,7 +16,7 @@ from benchmarks.settings import Settings, Size
 from benchmarks.timing import Pace, Stopwatch, nothing
 from fna.config import Config, from_data, load_config, recipe_path
 from fna.pipeline import load_seed
-from fna.run import Run
+from fna.runs.run import Run
 from fna.study.projection import PAPER_DATA
 from fna.study.random_images import RandomTask, random_batch, random_task
 from fna.tasks.task import Batch
@@ -99,7 +99,7 @@ class Bench:
         return self._handed_over(random_batch(self.task, self.config.adapt.augment, self.config.adapt.batch))
 
     def _handed_over(self, batch: Batch) -> Batch:
-        """As `fna.data.loader` has it: for a CUDA device in pinned memory."""
+        """As `fna.data.reading.loader` has it: for a CUDA device in pinned memory."""
         pinned = self.run.device.type == "cuda"
         return {name: value.pin_memory() for name, value in batch.items()} if pinned else batch
 

@@ -7,11 +7,11 @@ from benchmarks.plain import training_loop
 from benchmarks.rows import Row
 from benchmarks.settings import Settings
 from benchmarks.timing import compared, race
-from fna.adapt import learning_rate, optimizer_for, remapped, stream, total_steps, training_mode, training_step
-from fna.evaluate import to_device
 from fna.nn.network import build
-from fna.schedules import set_lr
 from fna.study.random_images import OneBatch
+from fna.train.adapt import learning_rate, optimizer_for, remapped, stream, total_steps, training_mode, training_step
+from fna.train.evaluate import to_device
+from fna.train.schedules import set_lr
 
 NAME = "fine-tuning step"
 AT_MOST = 1.03
@@ -38,7 +38,7 @@ def fine_tuning_row(bench: Bench) -> Row:
     training_mode(network, how)
     total = total_steps(how, 1000 * how.batch)
     batches = stream(run, bench.task, OneBatch(batch), 1, 0, ENDLESS)
-    # The body of the loop of `fna.adapt.adapt`, without its logs and validations.
+    # The body of the loop of `fna.train.adapt.adapt`, without its logs and validations.
     with endless_steps(run, NAME) as steps:
 
         def ours() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from fna.data.layouts import open_data
+from fna.data.layouts.opening import open_data
 from fna.data.samples import BoxSample, Sample
 
 SHARED = Path(os.environ.get("FNA_SHARED", Path(__file__).resolve().parents[2] / "shared"))

@@ -14,9 +14,9 @@ from benchmarks.timing import Stopwatch, compared, race
 from fna.arch.arch import HW
 from fna.arch.heads import describe
 from fna.arch.zoo import build as zoo_arch
-from fna.export import export
-from fna.load import load, network_file
 from fna.nn.network import build
+from fna.use.export import export
+from fna.use.load import load, network_file
 from fna.weights.checkpoint import NetworkInfo, load_network, save_network
 from fna.weights.seeds import IMAGENET_MEAN, IMAGENET_STD
 
@@ -95,7 +95,7 @@ def raced(case: str, runners: dict[str, Runner], settings: Settings) -> Sequence
 
 
 def pytorch(file: Path, image: Tensor, device: str) -> Runner:
-    """The network as `fna.load` gives it, images channels-last as `fna predict` has them."""
+    """The network as `fna.use.load` gives it, images channels-last as `fna predict` has them."""
     network: nn.Module = load(file).to(device)
     batch = image.to(device, memory_format=torch.channels_last)
 

@@ -17,8 +17,8 @@ from benchmarks.rows import Quartiles, Row, measured
 from benchmarks.settings import Settings
 from benchmarks.timing import Stopwatch, Times, compared, quartiles, race
 from benchmarks.torchvision_reference import MEAN, STD, Backend, Reference
-from fna.data.box_dataset import BoxAugment, DetectionDataset, Resize
-from fna.data.dataset import Augment, SegmentationDataset
+from fna.data.reading.box_dataset import BoxAugment, DetectionDataset, Resize
+from fna.data.reading.dataset import Augment, SegmentationDataset
 from fna.data.samples import BoxSample, Sample
 
 NAME = "input pipeline"

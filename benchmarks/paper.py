@@ -23,7 +23,7 @@ from benchmarks.settings import Settings
 from benchmarks.timing import Pace, race
 from benchmarks.utilisation import MATRIX, mixture_flops, peak_of_device, training_flops
 from benchmarks.weight_step import weight_bench
-from fna.search import make_space
+from fna.search.search import make_space
 from fna.study.projection import adapt_steps
 
 NAME = "utilisation"

@@ -11,9 +11,9 @@ from benchmarks.cases import Bench, Case, opened, paper_cases, small_cases
 from benchmarks.rows import Row
 from benchmarks.settings import Settings
 from benchmarks.timing import compared, race
-from fna.adapt import optimizer_for, remapped, training_mode, training_step
-from fna.evaluate import to_device
-from fna.schedules import set_lr
+from fna.train.adapt import optimizer_for, remapped, training_mode, training_step
+from fna.train.evaluate import to_device
+from fna.train.schedules import set_lr
 
 NAME = "precision"
 NOTE = "forward, backward and optimizer, the batch in memory; below 1 is faster than the default."

@@ -12,15 +12,15 @@ from benchmarks.images import CLASSES, draw
 from benchmarks.rows import Row, measured
 from benchmarks.settings import Settings, Size
 from benchmarks.timing import Pace, compared, race
-from fna.arch.cost import candidate_madds
-from fna.arch.derive import derive
 from fna.arch.heads import describe
 from fna.arch.space import Space, expand
 from fna.arch.zoo import build as zoo_arch
 from fna.arch.zoo import mobilenet_v2
-from fna.data.check import check
-from fna.data.layouts import open_data
+from fna.cost.count import candidate_madds
+from fna.data.check.check import check
+from fna.data.layouts.opening import open_data
 from fna.nn.network import build, build_supernet
+from fna.search.derive import derive
 from fna.weights.remap import Weights, remap
 
 NAME = "small things"
@@ -49,7 +49,7 @@ def commands(pace: Pace) -> list[Row]:
 
 
 def _run(words: list[str]) -> None:
-    subprocess.run([sys.executable, "-m", "fna.cli", *words], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "fna.cli.main", *words], check=True, capture_output=True)
 
 
 def parts(pace: Pace, size: Size) -> list[Row]:

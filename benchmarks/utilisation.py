@@ -7,8 +7,8 @@ import torch
 from benchmarks.cases import Bench, stopwatch
 from benchmarks.timing import Pace, race
 from fna.arch.arch import Arch
-from fna.arch.cost import candidate_madds, count_model
 from fna.arch.space import Space
+from fna.cost.count import candidate_madds, count_model
 
 TERA = 1e12
 TRAINING_PASSES, ALPHA_PASSES = 3, 2

@@ -9,14 +9,23 @@ from benchmarks.plain import training_loop
 from benchmarks.rows import Row
 from benchmarks.settings import Settings
 from benchmarks.timing import compared, race
-from fna.adapt import stream, training_step
 from fna.arch.space import Path
-from fna.evaluate import to_device
 from fna.nn.network import Network, build
 from fna.nn.supernet import SuperNet
-from fna.schedules import set_lr
-from fna.search import Times, learning_rate, make_choices, make_space, optimizers, picks_of, sample_path, super_network
+from fna.search.search import (
+    Times,
+    learning_rate,
+    make_choices,
+    make_space,
+    optimizers,
+    picks_of,
+    sample_path,
+    super_network,
+)
 from fna.study.random_images import OneBatch
+from fna.train.adapt import stream, training_step
+from fna.train.evaluate import to_device
+from fna.train.schedules import set_lr
 
 NAME = "weight step"
 AT_MOST = 1.05
@@ -49,7 +58,7 @@ def weight_bench(bench: Bench) -> tuple[Row, list[Path]]:
     model.train()
     times = Times.of(how, 100 * how.batch)
     batches, position = stream(bench.run, bench.task, OneBatch(batch), 1, 0, ENDLESS), count()
-    # The body of the loop of `fna.search.search_once`, without its logs.
+    # The body of the loop of `fna.search.search.search_once`, without its logs.
     with endless_steps(bench.run, NAME) as steps:
 
         def ours() -> None:

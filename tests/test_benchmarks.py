@@ -26,9 +26,9 @@ from benchmarks.suite import BENCHMARKS, EXTRA
 from benchmarks.timing import Pace, Stopwatch, compare, compared, quartiles, race
 from benchmarks.utilisation import mixture_flops, training_flops
 from benchmarks.weight_step import plain_network
-from fna.arch.cost import candidate_madds
+from fna.cost.count import candidate_madds
 from fna.nn.supernet import SuperNet
-from fna.search import make_space
+from fna.search.search import make_space
 from fna.study.cost import TABLE_2, TABLE_4
 from fna.tasks.task import Batch
 from study.cost_runs import write_run

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fna.cli import main
+from fna.cli.main import main
 from fna.demo import demo
 from fna.demo.main import Row, final_table
 from fna.demo.pretrain import Pretraining

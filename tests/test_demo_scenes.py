@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from fna.data.check import check
-from fna.data.layouts import open_data
+from fna.data.check.check import check
+from fna.data.layouts.opening import open_data
 from fna.demo.drawing import SHAPES, place, vivid
 from fna.demo.scenes import CLASSES, SHAPE_CLASSES, SPLITS, Shape, draw_box_scenes, draw_scene, draw_scenes, has_box
 

@@ -14,12 +14,12 @@ from drawn_boxes import TINY_BOXES, draw_boxes
 from fna import pipeline
 from fna.arch.arch import Arch
 from fna.config import Config, from_data, resolved
-from fna.data.layouts import open_data
+from fna.data.layouts.opening import open_data
 from fna.errors import Interrupted, UserError
-from fna.load import load
-from fna.predict import predict
 from fna.report import results
 from fna.tasks.detection import Detection, detector_of, sizing
+from fna.use.load import load
+from fna.use.predict import predict
 
 
 def config(**changes: Any) -> Config:

@@ -17,18 +17,18 @@ from benchmarks.peak import peak_memory
 from benchmarks.settings import Settings
 from drawn import TINY, assert_equal_weights, configured, draw_data, stop_at
 from drawn_boxes import TINY_BOXES, draw_boxes
-from fna import processes
-from fna.adapt import remapped
 from fna.config import Config
 from fna.data.samples import IGNORE
 from fna.errors import Interrupted
-from fna.evaluate import to_device
 from fna.files import read_metrics
 from fna.pipeline import execute, reopen
 from fna.pipeline import start as begin
-from fna.predict import predict
-from fna.run import Run
+from fna.runs import processes
+from fna.runs.run import Run
 from fna.tasks.segmentation import Segmentation
+from fna.train.adapt import remapped
+from fna.train.evaluate import to_device
+from fna.use.predict import predict
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

@@ -12,12 +12,12 @@ from benchmarks.modelopt_fastnas.pruning import changes, madds, widths
 from benchmarks.modelopt_fastnas.training import fine_tune, with_samples
 from drawn import TINY, draw_data
 from fna import pipeline
-from fna.adapt import adapt, remapped
 from fna.config import from_data
 from fna.errors import UserError
-from fna.evaluate import evaluate
 from fna.nn.layers import ConvNormActivation
 from fna.nn.network import Network
+from fna.train.adapt import adapt, remapped
+from fna.train.evaluate import evaluate
 
 
 @pytest.fixture(scope="module")

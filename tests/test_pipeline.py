@@ -131,7 +131,7 @@ def test_a_run_killed_after_its_last_step_only_writes_what_is_missing(finished: 
 def test_a_killed_process_resumes_to_the_same_weights(data: Path, tmp_path: Path) -> None:
     flags = ["--backbone", "mobilenet_v2_w010", "--threads", "1", "--adapt.steps", "40", "--adapt.batch", "4"]
     flags += ["--adapt.augment.crop", "32", "--adapt.validate_steps", "10", "--adapt.refresh_steps", "1"]
-    command = [sys.executable, "-m", "fna.cli", "train"]
+    command = [sys.executable, "-m", "fna.cli.main", "train"]
     environment = os.environ | {"PYTHONPATH": str(Path(pipeline.__file__).parents[1])}
 
     def fna(*words: str) -> None:

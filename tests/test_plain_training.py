@@ -12,14 +12,14 @@ from safetensors.torch import load_file, save_file
 from drawn import TINY, configured, draw_data
 from drawn_boxes import TINY_BOXES, draw_boxes
 from fna import pipeline
-from fna.adapt import remapped
 from fna.arch.plain import PlainBackbone, load_arch
-from fna.cli import main
+from fna.cli.main import main
 from fna.errors import UserError
-from fna.load import load, load_backbone
 from fna.nn.plain import build_features
-from fna.predict import predict
 from fna.report import results
+from fna.train.adapt import remapped
+from fna.use.load import load, load_backbone
+from fna.use.predict import predict
 
 NAME = "timm:lcnet_050"
 SHORT = {"steps": 2, "refresh_steps": 1, "validate_steps": 2, "batch": 2}

@@ -3,7 +3,7 @@
 import sys
 
 import fna.nn.heads
-from fna.cli import main
+from fna.cli.main import main
 
 if __name__ == "__main__":
     fna.nn.heads.DROPOUT = 0.0

@@ -5,12 +5,12 @@ from typing import Any
 
 from benchmarks.modelopt_fastnas.pruning import CALIBRATION_BATCHES, Pruned, madds, prune
 from benchmarks.modelopt_fastnas.training import fine_tune, with_samples
-from fna.adapt import adapt, refresh_norms, remapped, stream
 from fna.config import parse_madds
-from fna.evaluate import evaluate
 from fna.files import write_json
 from fna.nn.network import Network, build
 from fna.pipeline import Job
+from fna.train.adapt import adapt, refresh_norms, remapped, stream
+from fna.train.evaluate import evaluate
 from fna.weights.checkpoint import load_network
 
 SHARE = 0.95

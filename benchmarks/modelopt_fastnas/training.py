@@ -1,11 +1,15 @@
-"""Fine-tuning of a network that is already made, by the parts and on the schedule of `fna.adapt`."""
+"""Fine-tuning of a network that is already made, by the parts and on the schedule of `fna.train.adapt`."""
 
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
 
-from fna.adapt import (
+from fna.files import write_json
+from fna.nn.network import Network
+from fna.runs.run import MetricsLog, Run
+from fna.tasks.task import CheckedTask, Task
+from fna.train.adapt import (
     learning_rate,
     optimizer_for,
     refresh_norms,
@@ -14,12 +18,8 @@ from fna.adapt import (
     training_mode,
     training_step,
 )
-from fna.evaluate import evaluate, to_device
-from fna.files import write_json
-from fna.nn.network import Network
-from fna.run import MetricsLog, Run
-from fna.schedules import set_lr
-from fna.tasks.task import CheckedTask, Task
+from fna.train.evaluate import evaluate, to_device
+from fna.train.schedules import set_lr
 
 
 def with_samples(task: Task, **splits: Sequence[Any]) -> Task:

@@ -5,29 +5,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fna.adapt import adapt as fine_tune
 from fna.arch import zoo
 from fna.arch.arch import Arch
-from fna.arch.cost import Count
-from fna.arch.derive import proposals
 from fna.arch.plain import AnyArch
 from fna.arch.space import Space, joined
 from fna.config import Config, from_data, load_config, parse_madds, recipe_path, resolved
-from fna.data.layouts import open_data
+from fna.cost.count import Count
+from fna.data.layouts.opening import open_data
 from fna.errors import UserError
-from fna.evaluate import evaluate
 from fna.files import write_json, write_text
-from fna.load import load
 from fna.nn.cost import count_model
 from fna.nn.plain import is_plain
-from fna.processes import check_batch
 from fna.report import write_report
-from fna.run import Run
-from fna.search import make_space, picks_of, score_sets
-from fna.search import search as search_logits
+from fna.runs.processes import check_batch
+from fna.runs.run import Run
+from fna.search.derive import proposals
+from fna.search.search import make_space, picks_of, score_sets
+from fna.search.search import search as search_logits
+from fna.search.trials import compare
 from fna.tasks import TASKS
 from fna.tasks.task import Task
-from fna.trials import compare
+from fna.train.adapt import adapt as fine_tune
+from fna.train.evaluate import evaluate
+from fna.use.load import load
 from fna.weights.plain import AnySeed, PlainSeed, load_plain, searchable
 from fna.weights.seeds import IMAGENET_MEAN, IMAGENET_STD, Seed, load_file, load_named
 

@@ -7,10 +7,10 @@ from pathlib import Path as FilePath
 import pytest
 
 from fna.arch.arch import Arch, Stage, Tap
-from fna.arch.cost import candidate_madds, expected_madds
 from fna.arch.layers import MBConv, Skip
 from fna.arch.space import Space, expand, named_space
 from fna.arch.zoo import build, mobilenet_v2
+from fna.cost.count import candidate_madds, expected_madds
 from fna.errors import UserError
 
 

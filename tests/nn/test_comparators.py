@@ -16,18 +16,18 @@ from drawn import TINY, configured, draw_data
 from drawn_boxes import TINY_BOXES, draw_boxes
 from fna import pipeline
 from fna.arch.arch import placed
-from fna.arch.cost import Count, count_backbone, count_model
 from fna.arch.heads import describe
 from fna.arch.zoo import build
 from fna.config import Config
+from fna.cost.count import Count, count_backbone, count_model
 from fna.errors import UserError
-from fna.load import load
 from fna.nn.comparators.auto_deeplab import AutoDeepLabS
 from fna.nn.comparators.detnas import Unit, detnasnet, shufflenet_v2_20
 from fna.nn.comparators.library import MNASNET_B1, mnasnet, shufflenet_v2_x2_0
 from fna.nn.count import count_module
 from fna.nn.heads import build_head
 from fna.nn.plain import build_plain, describe_plain
+from fna.use.load import load
 
 # What torchvision states for its whole networks, without the last 1x1 convolution with its norm and the classifier.
 MNASNET = 4_383_312 - (320 * 1280 + 2 * 1280) - (1280 * 1000 + 1000)

@@ -11,7 +11,7 @@ from torchvision.models import resnet18
 from fna.arch.arch import Tap
 from fna.arch.heads import describe
 from fna.arch.plain import PlainBackbone
-from fna.cli import main
+from fna.cli.main import main
 from fna.errors import UserError
 from fna.nn.cost import count_backbone, count_model
 from fna.nn.network import build

@@ -13,7 +13,7 @@ from fna.config import Config
 from fna.errors import UserError
 from fna.nn import recording
 from fna.nn.supernet import SuperNet
-from fna.search import one_shape
+from fna.search.search import one_shape
 
 
 @pytest.mark.parametrize("share", [False, True])

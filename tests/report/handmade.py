@@ -8,10 +8,10 @@ import yaml
 
 from fna.arch import zoo
 from fna.arch.arch import Arch, Stage
-from fna.arch.cost import count_model
 from fna.arch.heads import describe
 from fna.arch.layers import MBConv
 from fna.arch.space import expand
+from fna.cost.count import count_model
 
 SEED = zoo.mobilenet_v2(0.35)
 IMGSZ = (96, 128)

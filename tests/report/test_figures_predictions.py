@@ -19,7 +19,7 @@ from drawn import draw_data
 from drawn_boxes import draw_boxes
 from fna.arch.arch import Arch
 from fna.config import from_data, to_yaml
-from fna.data.layouts import open_data
+from fna.data.layouts.opening import open_data
 from fna.errors import UserError
 from fna.report import predictions, views
 from fna.report.predictions import Scored, choose, figure_predictions

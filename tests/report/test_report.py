@@ -22,7 +22,7 @@ from handmade import (
 )
 from PIL import Image
 
-from fna.arch.cost import count_backbone
+from fna.cost.count import count_backbone
 from fna.errors import UserError
 from fna.report import write_report
 from fna.report.files import RunFiles

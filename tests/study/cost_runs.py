@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fna.cli import main
+from fna.cli.main import main
 
 
 def write_run(

@@ -6,7 +6,7 @@ import pytest
 from small import command
 
 from drawn import draw_data
-from fna.cli import STUDIES, main
+from fna.cli.main import STUDIES, main
 
 
 def test_help_names_every_study(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,16 +10,17 @@ import torch
 from small import SEED, write_seed
 
 from drawn import TINY, assert_equal_weights, configured, draw_data, stop_at
-from fna import cli, pipeline
-from fna.adapt import remapped
+from fna import pipeline
+from fna.cli.main import main as cli
 from fna.errors import Interrupted, UserError
 from fna.report.text import shorten_paths
-from fna.search import make_space, super_network
+from fna.search.search import make_space, super_network
 from fna.study import effectiveness, strategies
 from fna.study.jobs import execute
 from fna.study.plan import Step, Study, write_plan
 from fna.study.table import Row, write_table
 from fna.tasks.segmentation import Segmentation
+from fna.train.adapt import remapped
 from fna.weights.plain import searchable
 
 

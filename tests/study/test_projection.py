@@ -11,7 +11,7 @@ import yaml
 from cost_runs import rows, write_run
 
 from drawn import TINY
-from fna.cli import main
+from fna.cli.main import main
 from fna.config import Config, from_data, load_config, recipe_path
 from fna.study import projection
 from fna.study.cost import hours_and_days

@@ -4,9 +4,9 @@ from itertools import product
 
 import pytest
 
-from fna.arch.cost import candidate_madds, count_backbone
 from fna.arch.space import expand, joined, named_space
 from fna.arch.zoo import lookup, mobilenet_v2
+from fna.cost.count import candidate_madds, count_backbone
 from fna.errors import UserError
 from fna.study.rivals import FLOOR, Limit, largest_arch, random_archs, untrained_arch
 from fna.study.validity import prediction, spearman

@@ -7,7 +7,7 @@ import pytest
 from cost_runs import rows, write_run
 
 from fna.arch.zoo import build
-from fna.cli import main
+from fna.cli.main import main
 
 
 def test_segmentation_has_the_papers_table_2_and_our_hours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fna.cli import main
+from fna.cli.main import main
 from fna.study.tables import ROWS, tables, text
 
 

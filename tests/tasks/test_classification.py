@@ -14,17 +14,17 @@ from drawn import assert_equal_weights, configured, stop_at
 from drawn_boxes import draw_boxes
 from drawn_classes import COLOURS, TINY_CLASSES, draw_classes
 from fna import pipeline
-from fna.adapt import remapped
 from fna.arch import zoo
 from fna.arch.arch import Arch
-from fna.arch.cost import count_model
 from fna.arch.heads import describe
-from fna.cli import main
+from fna.cli.main import main
 from fna.config import Config
+from fna.cost.count import count_model
 from fna.errors import Interrupted, UserError
-from fna.load import load
 from fna.nn.network import Network
 from fna.tasks.classification import Classification, ClassificationEvaluator
+from fna.train.adapt import remapped
+from fna.use.load import load
 from fna.weights.seeds import Seed, from_state_dict, load_file
 
 NARROW = zoo.lookup("mobilenet_v2_w010")

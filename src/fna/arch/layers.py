@@ -1,6 +1,6 @@
 """Layers as data: each says which convolutions it consists of.
 
-The builder (`fna.nn`), the counter (`fna.arch.cost`) and the remapper (`fna.weights.remap`) all read `convs()`, so they
+The builder (`fna.nn`), the counter (`fna.cost`) and the remapper (`fna.weights.remap`) all read `convs()`, so they
 cannot disagree about what a layer is.
 """
 

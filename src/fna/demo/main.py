@@ -13,7 +13,7 @@ from fna.files import write_text
 from fna.pipeline import adapt, train
 from fna.report.files import RunFiles, StageFiles
 from fna.report.text import giga, mega, percent, seconds, table
-from fna.run import keep_memory, new_folder
+from fna.runs.run import keep_memory, new_folder
 
 
 @dataclass(frozen=True)

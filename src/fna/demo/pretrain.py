@@ -18,7 +18,7 @@ from fna.demo.scenes import GROUND, SKY
 from fna.files import whole
 from fna.nn.layers import Layer
 from fna.nn.network import Network, build
-from fna.schedules import polynomial, set_lr
+from fna.train.schedules import polynomial, set_lr
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 """Of drawn pictures, near enough; they travel with the seed."""

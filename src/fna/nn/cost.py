@@ -4,11 +4,11 @@ from functools import cache
 
 import torch
 
-from fna.arch import cost
 from fna.arch.arch import HW, Arch
-from fna.arch.cost import Count, check_imgsz
 from fna.arch.heads import Head
 from fna.arch.plain import AnyArch, PlainBackbone
+from fna.cost import count as cost
+from fna.cost.count import Count, check_imgsz
 from fna.nn.count import count_module
 from fna.nn.network import build
 from fna.nn.plain import build_features

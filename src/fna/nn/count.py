@@ -1,10 +1,10 @@
-"""Parameters and multiply-adds of any module, by the conventions of `fna.arch.cost`."""
+"""Parameters and multiply-adds of any module, by the conventions of `fna.cost.count`."""
 
 import torch
 from torch import Tensor, nn
 
 from fna.arch.arch import HW
-from fna.arch.cost import Count, total
+from fna.cost.count import Count, total
 
 
 @torch.no_grad()

@@ -216,7 +216,7 @@ class SuperNet(nn.Module):
     ) -> None:
         super().__init__()
         self.record_mixture = False
-        """Replay the mixture as CUDA graphs, see `fna.search.records_mixture`."""
+        """Replay the mixture as CUDA graphs, see `fna.search.search.records_mixture`."""
         self._recording: Recording | None = None
         self.space = space
         self.weight_space = space.largest if share else space

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from fna.arch.arch import HW, Arch
-from fna.arch.cost import count_backbone
 from fna.arch.zoo import find_arch
+from fna.cost.count import count_backbone
 from fna.errors import UserError, unknown
 from fna.files import write_bytes
 from fna.report import figures
@@ -89,7 +89,7 @@ def footnote(imgsz: HW, output_stride: int, whole: bool) -> str:
 
 
 def space_depths(search: Mapping[str, Any]) -> dict[int, int]:
-    """Layers that each searched stage has in the space, from what a search wrote (`fna.search.search`)."""
+    """Layers that each searched stage has in the space, from what a search wrote (`fna.search.search.search`)."""
     depths: dict[int, int] = {}
     for group, layer in enumerate(search["layers"]):
         _, stage, *place = layer["name"].split(".")

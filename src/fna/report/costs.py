@@ -1,7 +1,7 @@
 """What each network costs, part by part, counted from its architecture."""
 
 from fna.arch.arch import placed, shrink, stem_conv
-from fna.arch.cost import Count, count_backbone, count_conv, count_op, total
+from fna.cost.count import Count, count_backbone, count_conv, count_op, total
 from fna.report.files import RunFiles
 from fna.report.text import NOTHING, mega, table
 

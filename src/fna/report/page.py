@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from fna.arch.arch import Arch
-from fna.arch.health import COLLAPSED, softmax
 from fna.files import write_bytes
 from fna.report import figures
 from fna.report.architectures import draw_architectures
@@ -17,6 +16,7 @@ from fna.report.costs import cost_tables
 from fna.report.files import RunFiles, StageFiles
 from fna.report.text import NOTHING, cell, duration, giga, mega, percent, points, seconds, table
 from fna.report.verdict import score_name, verdict
+from fna.search.health import COLLAPSED, softmax
 
 CLASS_SCORES = {
     "seg": ("IoU", "in neither truth nor prediction"),

@@ -12,18 +12,18 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from fna.config import load_config
-from fna.data.images import read_image
-from fna.data.layouts import open_data
+from fna.data.layouts.opening import open_data
+from fna.data.reading.images import read_image
 from fna.errors import UserError, unknown
 from fna.files import write_json
-from fna.load import load
-from fna.predict import compute_device
 from fna.report.files import RunFiles
 from fna.report.page import label
 from fna.report.sheet import Panel, fitted, sheet
 from fna.report.text import percent, points
 from fna.report.views import VIEWS, Rival, View
 from fna.tasks.drawing import save_picture
+from fna.use.load import load
+from fna.use.predict import compute_device
 
 
 @dataclass(frozen=True)

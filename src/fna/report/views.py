@@ -13,14 +13,14 @@ from torchvision.transforms.v2 import functional as transforms
 
 from fna.arch.arch import HW
 from fna.config import Config, Evaluate
-from fna.data.images import read_mask
+from fna.data.reading.images import read_mask
 from fna.data.samples import IGNORE, BoxSample, Colour, Sample
-from fna.load import TrainedNetwork
-from fna.predict import DRAWN_SCORE, predict_boxes, predict_mask
 from fna.tasks.box_drawing import box_colours, draw_boxes
 from fna.tasks.detection import detector_of
 from fna.tasks.drawing import class_colours, mask_picture
 from fna.tasks.segmentation import SegmentationEvaluator
+from fna.use.load import TrainedNetwork
+from fna.use.predict import DRAWN_SCORE, predict_boxes, predict_mask
 
 LETTERS = 26
 """Pixels: the size of text on boxes."""

@@ -8,7 +8,7 @@ from fna.config import Config, from_data
 from fna.errors import UserError
 from fna.flags import config_parser
 from fna.pipeline import prepare
-from fna.processes import layout
+from fna.runs.processes import layout
 from fna.study.jobs import execute
 from fna.study.plan import Study, write_plan
 

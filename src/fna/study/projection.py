@@ -11,18 +11,14 @@ from typing import Literal
 
 import torch
 
-from fna.adapt import learning_rate as adapt_rate
-from fna.adapt import optimizer_for, refresh_norms, remapped, total_steps, training_mode, training_step
-from fna.arch.cost import candidate_madds
 from fna.config import Config, load_config, recipe_path
-from fna.data.stream import split
+from fna.cost.count import candidate_madds
+from fna.data.reading.stream import split
 from fna.errors import UserError
-from fna.evaluate import to_device
 from fna.nn.supernet import SuperNet
 from fna.pipeline import load_seed
-from fna.run import Run
-from fna.schedules import set_lr
-from fna.search import (
+from fna.runs.run import Run
+from fna.search.search import (
     Times,
     alpha_step,
     cost_tensors,
@@ -34,9 +30,13 @@ from fna.search import (
     sample_path,
     super_network,
 )
-from fna.search import learning_rate as search_rate
+from fna.search.search import learning_rate as search_rate
+from fna.search.swaps import score_swaps
 from fna.study.random_images import OneBatch, RandomTask, random_batch, random_task
-from fna.swaps import score_swaps
+from fna.train.adapt import learning_rate as adapt_rate
+from fna.train.adapt import optimizer_for, refresh_norms, remapped, total_steps, training_mode, training_step
+from fna.train.evaluate import to_device
+from fna.train.schedules import set_lr
 from fna.weights.plain import searchable
 from fna.weights.seeds import Seed
 

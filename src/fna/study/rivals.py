@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fna.arch.arch import Arch
-from fna.arch.derive import derive
 from fna.arch.space import Path, Space
 from fna.errors import UserError
+from fna.search.derive import derive
 
 FLOOR = 0.95
 """Random architectures cost at least this share of the budget, where the space has such."""

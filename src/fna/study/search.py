@@ -5,14 +5,14 @@ from statistics import fmean
 from typing import Any
 
 from fna.arch.arch import Arch
-from fna.arch.cost import candidate_madds
 from fna.config import Config, parse_madds
+from fna.cost.count import candidate_madds
 from fna.errors import UserError
 from fna.nn.cost import count_model
 from fna.pipeline import prepare
 from fna.report.files import RunFiles
 from fna.report.text import percent
-from fna.search import make_space
+from fna.search.search import make_space
 from fna.study.command import conduct, parsed, random_seeds, study_parser
 from fna.study.plan import Step, Study
 from fna.study.rivals import Limit, largest_arch, random_archs, untrained_arch

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fna.arch.arch import HW
-from fna.arch.cost import Count
 from fna.arch.heads import describe
 from fna.arch.plain import AnyArch
 from fna.arch.zoo import LAYERS, build
 from fna.config import parse_madds
+from fna.cost.count import Count
 from fna.flags import Parser
 from fna.nn.comparators.library import MNASNET_B1
 from fna.nn.cost import count_model

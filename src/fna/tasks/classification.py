@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from fna.config import Augment, Config
-from fna.data.class_dataset import ClassificationDataset
+from fna.data.reading.class_dataset import ClassificationDataset
 from fna.data.samples import ClassificationData, ClassSample
 from fna.errors import UserError
 from fna.tasks.task import Batch, CheckedTask

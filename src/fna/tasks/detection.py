@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from fna.arch.arch import HW
 from fna.config import Augment, Config
 from fna.config import Detection as DetectionConfig
-from fna.data.box_dataset import BoxAugment, DetectionDataset, Resize, collate
+from fna.data.reading.box_dataset import BoxAugment, DetectionDataset, Resize, collate
 from fna.data.samples import BoxSample, DetectionData
 from fna.errors import UserError
 from fna.tasks.coco_eval import CocoEvaluation

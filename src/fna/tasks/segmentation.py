@@ -10,7 +10,7 @@ from torch.utils.data import default_collate
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from fna.config import Augment, Config, Evaluate
-from fna.data import dataset
+from fna.data.reading import dataset
 from fna.data.samples import IGNORE, Sample, SegmentationData
 from fna.nn.repeatable import cross_entropy
 from fna.tasks.task import Batch, CheckedTask

@@ -9,10 +9,10 @@ from torch.utils.data import Dataset
 from fna.arch.arch import HW, Outputs
 from fna.arch.heads import Head, describe
 from fna.config import Augment, Config, parse_bytes
-from fna.data.cache import ImageCache
-from fna.data.check import check
+from fna.data.check.check import check
+from fna.data.reading.cache import ImageCache
+from fna.data.reading.stream import ImageDataset, split
 from fna.data.samples import Data
-from fna.data.stream import ImageDataset, split
 from fna.errors import UserError
 
 DatasetT = TypeVar("DatasetT", bound=ImageDataset[Any, Any, Any])

@@ -1,0 +1,7 @@
+"""`python -m fna.cli`."""
+
+import sys
+
+from fna.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,362 @@
+"""Architecture adaptation: train a super network, learn what each candidate is worth (paper 3.2).
+
+The loop: weights first, on paths that are uniform or near the seed's; then, for `method: alphas` (the paper's), weights
+on a path sampled from the alphas and alphas on the softmax mixture over held-out images, in turn. For `method: swaps`
+the trained super network is scored by `fna.search.swaps` instead. Unsampled candidates stand still in a weight step:
+they get neither weight decay nor momentum, as current torch has it (in the authors' PyTorch 1.1 they did get both).
+"""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, variance
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from fna.arch.space import Choices, Path, Space, expand, joined, madds_of
+from fna.config import Config, Search
+from fna.cost.count import candidate_madds
+from fna.files import write_json
+from fna.nn.network import Network, build_supernet
+from fna.nn.supernet import SuperNet
+from fna.runs.run import MetricsLog, Run
+from fna.search.health import Rows, stage_health
+from fna.search.swaps import score_swaps
+from fna.search.two_paths import Pairs, keep_others, sample_pairs
+from fna.tasks.task import Batch, Task
+from fna.train.adapt import stream, training_step
+from fna.train.evaluate import batch_loss, to_device
+from fna.train.optimizers import weight_optimizer
+from fna.train.schedules import cosine, set_lr, stepped
+from fna.weights.initial import initial
+from fna.weights.remap import remap, remap_last, sort_channels
+from fna.weights.seeds import Seed
+
+COMBINE: dict[str, Callable[[Sequence[float]], float]] = {"mean": fmean, "worst": min}
+"""How replicas become one: their mean, or a candidate's worst score, so that only what all of them favour is chosen."""
+
+
+def make_space(task: Task, seed: Seed, how: Search) -> Space:
+    """The configured space around the seed; the task's head may narrow it."""
+    return expand(seed.arch, how.depths, how.kernels, how.expansions, task.head(seed.arch).taps)
+
+
+def search(run: Run, task: Task, seed: Seed) -> dict[str, Any]:
+    """Search, and return (and write to search/result.json) the logits of every alternative.
+
+    Keys: `layers` (name and candidates of each group that decides as one, a layer or a stage), `choices` (the candidate
+    index of each of its layers), `logits` (of all replicas together, by `combine`; their softmax are the
+    probabilities), `replicas` (logits of each), `repeatability` (rank correlation between replicas, within groups),
+    `madds` of each alternative.
+    """
+    done = run.read_json("search/result.json")
+    if done is not None:
+        return done
+    how, space = run.config.search, make_space(task, seed, run.config.search)
+    costs = candidate_madds(space, task.imgsz, run.config.output_stride)
+    choices = make_choices(space, seed, how)
+    replicas = [search_once(run, task, seed, space, replica, costs) for replica in range(how.replicas)]
+    combine = COMBINE[how.combine]
+    logits = [[combine(values) for values in zip(*rows, strict=True)] for rows in zip(*replicas, strict=True)]
+    if how.method == "swaps":
+        logits = cautious(logits, picks_of(choices, space.path_of(seed.arch)), how.caution * standard_error(replicas))
+    result = {
+        "method": how.method,
+        "layers": [{"name": name, "candidates": texts} for name, texts in space.alternative_names(choices)],
+        "choices": choices,
+        "logits": logits,
+        "replicas": replicas,
+        "repeatability": repeatability(replicas),
+        "madds": madds_of(choices, costs),
+    }
+    write_json(run.folder / "search/result.json", result)
+    return result
+
+
+def make_choices(space: Space, seed: Seed, how: Search) -> Choices:
+    """What decides as one: whole stages where swaps are so configured, else every layer."""
+    whole = how.method == "swaps" and how.swap == "stage"
+    return space.stage_choices(space.path_of(seed.arch)) if whole else space.layer_choices()
+
+
+def picks_of(choices: Choices, path: Path) -> tuple[int, ...]:
+    """The alternative of every group that makes up `path`."""
+    picks, first = [], 0
+    for group in choices:
+        picks.append(group.index(path[first : first + len(group[0])]))
+        first += len(group[0])
+    return tuple(picks)
+
+
+def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, costs: list[list[int]]) -> Rows:
+    """One independent search; the logits of every candidate of every searched layer."""
+    config, how, folder = run.config, run.config.search, f"search/{replica}"
+    finished = run.read_json(f"{folder}/logits.json")
+    if finished is not None:
+        return finished
+    network = super_network(config, task, seed, space, replica)
+    supernet, choices = network.backbone, make_choices(space, seed, how)
+    seed_picks = picks_of(choices, space.path_of(seed.arch))
+    assert isinstance(supernet, SuperNet)
+    model, weights, alphas = run.setup(network, *optimizers(network, supernet, how))
+    weight_samples, alpha_samples = task.splits(replica)
+    weight_data, alpha_data = (task.training(how.augment, part, replica) for part in (weight_samples, alpha_samples))
+    times = Times.of(how, len(weight_samples))
+    cost_rows, supernet.record_mixture = cost_tensors(costs, supernet), records_mixture(run)
+    parts = {"network": network, "weights": weights, "alphas": alphas}
+    first = run.restore(f"{folder}/last.ckpt", parts)
+    log = MetricsLog(run.folder / folder / "metrics.csv", first)
+    alpha_log = MetricsLog(run.folder / folder / "alphas.csv", first)
+    model.train()
+    weight_batches = stream(run, task, weight_data, how.batch, first, times.total)
+    alpha_batches = stream(run, task, alpha_data, how.batch, times.alpha_steps(first), times.alpha_steps(times.total))
+    label = f"search {replica + 1}/{how.replicas}"
+    for step in run.steps(label, first, times.total, lambda done: run.save(f"{folder}/last.ckpt", parts, done)):
+        # 1. Alphas, when the weights have been trained enough: all candidates at once, on images the weights never see.
+        learning = step >= times.alpha_start
+        if times.alpha_steps(step + 1) > times.alpha_steps(step):
+            batch = to_device(run, next(alpha_batches))
+            pairs = None
+            if how.alpha_paths:
+                pairs = sample_pairs(supernet.probability_rows(), (config.seed, replica, step))
+            found = alpha_step(run, task, model, supernet, alphas, batch, cost_rows, pairs)
+            log.add(step, **{name: float(value) for name, value in found.items()})
+
+        # 2. Weights: one path, so that a step costs one network and not seven.
+        batch = to_device(run, next(weight_batches))
+        path = sample_path(choices, seed_picks, supernet, how, (config.seed, replica, step), learning)
+        set_lr(weights, learning_rate(step, times, how))
+        loss = training_step(run, task, model, weights, batch, how.clip, path)
+        if step % 20 == 0:
+            log.add(step, loss=float(loss), lr=weights.param_groups[0]["lr"])
+        if learning and ((step + 1) % times.epoch == 0 or step + 1 == times.total):
+            probabilities = supernet.probability_rows()
+            alpha_log.add(step, **alpha_columns(space, probabilities), **health_columns(space, probabilities))
+            show_health(run, space, probabilities, label)
+
+    if how.method == "swaps":
+        batches = stream(run, task, alpha_data, how.batch, 0, how.swap_batches)
+        logits = score_swaps(run, task, model, choices, seed_picks, batches, f"{folder}/swaps")
+    else:
+        logits = [alpha.tolist() for alpha in supernet.alphas]
+    write_json(run.folder / folder / "logits.json", logits)
+    return logits
+
+
+def alpha_step(
+    run: Run,
+    task: Task,
+    model: nn.Module,
+    supernet: SuperNet,
+    alphas: Optimizer,
+    batch: Batch,
+    costs: Sequence[Tensor],
+    pairs: Pairs | None = None,
+) -> dict[str, Tensor]:
+    """One step of the alphas on the mixture: task loss + lambda * log_tau(gamma * expected cost) (paper 4.1).
+
+    `costs` are `cost_tensors`. With `pairs` on the mixture of two candidates a layer, see `two_paths`. Returns the
+    task's loss and the expected cost, on the device.
+    """
+    how = run.config.search
+    before = [] if pairs is None else [alpha.detach().clone() for alpha in supernet.alphas]
+    among = () if pairs is None else (None, None, pairs)  # in place of a path and its memory
+    task_loss = batch_loss(run, task, model(batch["image"], *among), batch)
+    rows = zip(costs, supernet.probabilities(), strict=True)
+    expected = torch.stack([row @ p for row, p in rows]).sum() / 1e9
+    loss = task_loss + how.cost_weight * torch.log(how.cost_scale * expected) / math.log(how.cost_base)
+    # Only the alphas: the weights' gradients are neither needed nor computed.
+    run.backward(loss, supernet.alphas, inputs=list(supernet.alphas))
+    if how.alpha_clip:
+        run.clip(model, alphas, how.alpha_clip)
+    alphas.step()
+    alphas.zero_grad()
+    if pairs is not None:
+        keep_others(supernet.alphas, before, pairs)
+    run.assert_alike(list(supernet.alphas), "alphas")
+    return {"alpha_loss": run.mean(task_loss), "expected_gmadds": expected.detach()}
+
+
+def cost_tensors(costs: list[list[int]], supernet: SuperNet) -> list[Tensor]:
+    """MAdds (candidates,) of each searched layer, where its alphas are and in their type."""
+    rows = zip(costs, supernet.alphas, strict=True)
+    return [torch.tensor(row, device=alpha.device, dtype=alpha.dtype) for row, alpha in rows]
+
+
+@dataclass(frozen=True)
+class Times:
+    """Steps of an epoch, of the whole search, and at which warm-up ends and the alphas start."""
+
+    epoch: int
+    total: int
+    warmup: int
+    alpha_start: int
+    alpha_interval: int
+
+    def alpha_steps(self, step: int) -> int:
+        """How many alpha steps there are before weight step `step` begins: one every `alpha_interval` steps."""
+        return -(-max(0, step - self.alpha_start) // self.alpha_interval)
+
+    @staticmethod
+    def of(how: Search, images: int) -> "Times":
+        """From epochs over `images` images to steps; swaps have no alphas to learn."""
+        epoch = max(1, images // how.batch)
+        total, warmup, start = (round(n * epoch) for n in (how.epochs, how.warmup_epochs, how.alpha_epoch))
+        total = max(1, total)
+        return Times(epoch, total, warmup, total if how.method == "swaps" else start, how.alpha_interval)
+
+
+def learning_rate(step: int, times: Times, how: Search) -> float:
+    """Warm-up, then the cosine of the paper's segmentation or the steps of its detection."""
+    if how.milestones:
+        return stepped(step, times.total, how.lr, how.milestones, times.warmup, how.lr_start)
+    return cosine(step, times.total, how.lr, how.lr_end, times.warmup, how.lr_start)
+
+
+def optimizers(network: Network, supernet: SuperNet, how: Search) -> tuple[Optimizer, Optimizer]:
+    """The configured one for the weights, Adam for the alphas (paper 4.1, 4.2)."""
+    weights = [*supernet.weights(), *network.head.parameters()]
+    return (
+        weight_optimizer(weights, how),
+        torch.optim.Adam(supernet.alphas, how.alpha_lr, how.alpha_betas, weight_decay=how.alpha_weight_decay),
+    )
+
+
+def super_network(config: Config, task: Task, seed: Seed, space: Space, replica: int) -> Network:
+    """The super network with remapped weights (or as `search.init` says) and its alphas at the start."""
+    how, random_seed = config.search, config.seed + 1000 * replica
+    head = task.head(seed.arch)
+    network = build_supernet(space, head, config.output_stride, random_seed, how.norm == "plain", how.share)
+    supernet = network.backbone
+    assert isinstance(supernet, SuperNet)
+    if how.init != "remap":
+        supernet.load_state_dict(initial(supernet.state_dict(), how.init, random_seed))
+    elif seed.weights:
+        strategies = config.remap.model_dump()
+        seed_weights = sort_channels(seed.arch, seed.weights, config.remap.width) if how.share else seed.weights
+        weights, _ = remap(seed.arch, seed_weights, supernet.weight_space, supernet.state_dict(), **strategies)
+        supernet.load_state_dict(weights)
+        given = {**seed.weights, **seed.classifier}
+        network.head.load_state_dict(remap_last(given, network.head.state_dict())[0])
+    generator = torch.Generator().manual_seed(random_seed)
+    with torch.no_grad():
+        for alpha, choice in zip(supernet.alphas, space.path_of(seed.arch), strict=True):
+            alpha.copy_(1e-3 * torch.randn(alpha.shape, generator=generator))  # the authors' start
+            if how.alpha_start == "seed":
+                alpha[choice] += 1.0
+    return network
+
+
+def records_mixture(run: Run) -> bool:
+    """Whether steps of the alphas replay CUDA graphs: those have one shape, and no messages to other processes."""
+    return run.config.search.alpha_graph and run.device.type == "cuda" and one_shape(run.config) and not run.together
+
+
+def one_shape(config: Config) -> bool:
+    """Whether all training images of a search have the same height and width."""
+    by_short_side = config.task == "det" and config.detection.short_side is not None
+    return not by_short_side or config.search.augment.resize is not None
+
+
+def sample_path(
+    choices: Choices,
+    seed_picks: Sequence[int],
+    supernet: SuperNet,
+    how: Search,
+    key: tuple[int, int, int],
+    from_alphas: bool,
+) -> Path:
+    """The path of one weight step, a function of `key` (random seed, replica, step) and, later, the alphas."""
+    generator = random.Random(repr(key))
+    if from_alphas:
+        return tuple(generator.choices(range(len(row)), row)[0] for row in supernet.probability_rows())
+    picks = [
+        generator.randrange(len(group)) if generator.random() < how.explore else own
+        for group, own in zip(choices, seed_picks, strict=True)
+    ]
+    return joined(choices, picks)
+
+
+def alpha_columns(space: Space, probabilities: Rows) -> dict[str, float]:
+    """The probability of every candidate, by layer and candidate name."""
+    return {
+        f"{name}.{op}": p
+        for (name, candidates), row in zip(space.searched, probabilities, strict=True)
+        for op, p in zip(candidates, row, strict=True)
+    }
+
+
+def health_columns(space: Space, probabilities: Rows) -> dict[str, float]:
+    """Entropy and skip probability of every stage."""
+    return {
+        f"stage {health.stage} {name}": value
+        for health in stage_health(space, probabilities)
+        for name, value in (("entropy", health.entropy), ("skip", health.skip))
+        if value is not None
+    }
+
+
+def show_health(run: Run, space: Space, probabilities: Rows, label: str) -> None:
+    """One line with every stage's entropy and skip probability, and a warning for each that has collapsed."""
+    stages = stage_health(space, probabilities)
+    run.note(f"  {label}: " + "  ".join(map(str, stages)))
+    for health in stages:
+        if health.collapsed:
+            run.note(
+                f"  warning: stage {health.stage} collapses into skips (probability {health.skip:.2f}). What helps: "
+                "search.method swaps; else a smaller search.alpha_lr or search.cost_weight, a later search.alpha_epoch"
+            )
+
+
+PENALTIES = (0.0, 4.0, 0.5, 0.75)
+"""What a change costs in the readings of the scores, in units of the largest gain: nothing; so much that only as many
+changes are made as the budget forces; and two in between."""
+
+
+def score_sets(result: dict[str, Any], seed_picks: Sequence[int], how: Search) -> list[Rows]:
+    """The scores to derive from: the configured ones, and with trials other readings of them that a trial may prefer.
+
+    Those are the mean over replicas with more or less taken off every change, and each replica by itself.
+    """
+    if how.trials == 0 or how.method == "alphas":
+        return [result["logits"]]
+    replicas = result["replicas"]
+    mean = [[fmean(values) for values in zip(*rows, strict=True)] for rows in zip(*replicas, strict=True)]
+    gain = max(max(row) for row in mean)
+    return [*(cautious(mean, seed_picks, penalty * gain) for penalty in PENALTIES), result["logits"], *replicas]
+
+
+def standard_error(replicas: Sequence[Rows]) -> float:
+    """Of the mean score of a candidate, pooled over all candidates, from what replicas disagree on; 0 with one."""
+    if len(replicas) < 2:
+        return 0.0
+    cells = [values for rows in zip(*replicas, strict=True) for values in zip(*rows, strict=True)]
+    # The seed's own candidates score 0 in every replica: they are the reference, not an estimate.
+    estimates = [variance(values) / len(values) for values in cells if any(values)]
+    return math.sqrt(fmean(estimates)) if estimates else 0.0
+
+
+def cautious(logits: Rows, seed_picks: Sequence[int], penalty: float) -> Rows:
+    """Scores with `penalty` taken off every alternative but the seed's own: a change has to earn it to be chosen."""
+    return [
+        [value if candidate == own else value - penalty for candidate, value in enumerate(row)]
+        for row, own in zip(logits, seed_picks, strict=True)
+    ]
+
+
+def repeatability(replicas: Sequence[Rows]) -> float | None:
+    """Mean Spearman rank correlation between replicas of all candidates' logits, each layer's mean taken out.
+
+    1: independent searches prefer the same candidates; 0: the search is noise. None with a single replica.
+    """
+    flat = [torch.cat([torch.tensor(row) - sum(row) / len(row) for row in rows]).double() for rows in replicas]
+    ranks = torch.stack([values.argsort().argsort().double() for values in flat])
+    if len(ranks) < 2:
+        return None
+    matrix = torch.corrcoef(ranks)
+    n = len(ranks)
+    return float((matrix.sum() - n) / (n * (n - 1)))

@@ -1,0 +1,79 @@
+"""What a change is worth, measured by pairs: the held-out loss when it alone is swapped into the seed's path.
+
+A trained super network runs the seed's path and every path that differs from it in one group (a layer, or a whole
+stage), all on the same batches, so that what the batches have in common cancels. The scores add up over groups to first
+order, which is what the exact derivation under a budget assumes.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fna.arch.space import Choices, Path, joined
+from fna.nn.supernet import Memory
+from fna.runs.run import Run
+from fna.tasks.task import Batch, Task
+from fna.train.evaluate import batch_loss, to_device
+
+TEMPERATURE = 0.01
+"""Loss difference per unit of logit, about the standard error of one score; the derivation does not depend on it."""
+
+
+def single_swaps(choices: Choices, seed_picks: Sequence[int]) -> list[tuple[int, int, Path]]:
+    """(group, alternative, path) of every path that differs from the seed's in one group."""
+    return [
+        (g, alternative, joined(choices, (*seed_picks[:g], alternative, *seed_picks[g + 1 :])))
+        for g, group in enumerate(choices)
+        for alternative in range(len(group))
+        if alternative != seed_picks[g]
+    ]
+
+
+def batch_statistics(model: nn.Module) -> None:
+    """Evaluation mode, but norms use each batch's statistics: running ones of rarely sampled candidates are stale."""
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train()
+
+
+@torch.no_grad()
+def score_swaps(
+    run: Run,
+    task: Task,
+    model: nn.Module,
+    choices: Choices,
+    seed_picks: Sequence[int],
+    batches: Iterator[Batch],
+    folder: str,
+) -> list[list[float]]:
+    """Logits (groups, alternatives): minus the mean loss change over `batches`, over `TEMPERATURE`; 0 for the seed's.
+
+    Resumes after the last whole batch; the loss table is kept in FOLDER/last.ckpt.
+    """
+    swaps, seed_path = single_swaps(choices, seed_picks), joined(choices, seed_picks)
+    state = run.load_state(f"{folder}/last.ckpt")
+    table: list[list[float]] = state["table"] if state else []
+    held = list(batches)
+    batch_statistics(model)
+
+    def save(step: int) -> None:
+        run.save_state(f"{folder}/last.ckpt", {"table": table})
+
+    def loss(batch: Batch, path: Path, memory: Memory) -> Tensor:
+        return run.mean(batch_loss(run, task, model(batch["image"], path, memory), batch))
+
+    for step in run.steps("score", len(table), len(held), save):
+        batch = to_device(run, held[step])
+        memory = Memory()  # of the seed's path: a swap needs only what comes after it
+        reference = loss(batch, seed_path, memory)
+        losses = [loss(batch, path, memory) for _, _, path in swaps]
+        # Read in one go, so that the device is not waited for after every path.
+        first, *others = torch.stack([reference, *losses]).tolist()
+        table.append([other - first for other in others])
+
+    logits = [[0.0] * len(group) for group in choices]
+    for (g, alternative, _), changes in zip(swaps, zip(*table, strict=True), strict=True):
+        logits[g][alternative] = -sum(changes) / len(changes) / TEMPERATURE
+    return logits

@@ -1,0 +1,1 @@
+"""The loop that trains a network, its optimizer and schedules, and its evaluation."""
