@@ -69,8 +69,8 @@ def open_data(path: str | Path, task: str | None = None) -> Data:
 
     `task` is seg (masks), det (boxes), cls (a folder for each class) or None: whichever is there, and folders of
     classes only where nothing else is, here or in the folder around. Masks and images are listed, not read: missing
-    partners are in `problems`, bad pixels are found by `fna.data.check`. Annotations of boxes are read, and what of them
-    cannot be used is left out and named in `problems`.
+    partners are in `problems`, bad pixels are found by `fna.data.check`. Annotations of boxes are read,
+    and what of them cannot be used is left out and named in `problems`.
     Raises UserError when the folder fits no layout or more than one, and for a description or an annotation file that
     makes no sense.
     """
