@@ -68,6 +68,19 @@ def edges(root: Path) -> set[tuple[str, str]]:
     return {(importing, imported) for importing, imported in pairs if importing != imported}
 
 
+def module_edges(root: Path) -> set[tuple[str, str]]:
+    """(importing module, imported module) for all imports inside the package in `root`; a package around is none."""
+    found = modules(root)
+    pairs = set()
+    for name, file in found.items():
+        for target in imported_by(name, file):
+            while target and target not in found:  # a name in a module
+                target = target.rpartition(".")[0]
+            if target and not f"{name}.".startswith(f"{target}."):
+                pairs.add((name, target))
+    return pairs
+
+
 def upward_imports(root: Path) -> list[str]:
     """The imports that break the order, one sentence each; a part without a level is one, too."""
     found = edges(root)
@@ -78,10 +91,10 @@ def upward_imports(root: Path) -> list[str]:
     )
 
 
-def circle(root: Path) -> list[str]:
-    """One circle of parts that import each other, or nothing."""
+def circle(pairs: set[tuple[str, str]]) -> list[str]:
+    """One circle of names that import each other, or nothing."""
     sorter: TopologicalSorter[str] = TopologicalSorter()
-    for importing, imported in edges(root):
+    for importing, imported in pairs:
         sorter.add(importing, imported)
     try:
         sorter.prepare()
@@ -95,7 +108,11 @@ def test_imports_go_one_way() -> None:
 
 
 def test_no_parts_import_each_other_in_a_circle() -> None:
-    assert circle(PACKAGE) == []
+    assert circle(edges(PACKAGE)) == []
+
+
+def test_no_modules_import_each_other_in_a_circle_not_even_inside_functions_or_for_types() -> None:
+    assert circle(module_edges(PACKAGE)) == []
 
 
 @pytest.mark.parametrize(
@@ -124,7 +141,25 @@ def test_a_circle_inside_a_level_is_found(tmp_path: Path) -> None:
     root.mkdir()
     (root / "report.py").write_text("from fna import use", encoding="utf-8")
     (root / "use.py").write_text("from fna.report import page", encoding="utf-8")
-    assert set(circle(root)) == {"report", "use"}
+    assert set(circle(edges(root))) == {"report", "use"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from fna.data.rendering import text",
+        "def f() -> None:\n    from .rendering import text",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from fna.data import rendering",
+    ],
+)
+def test_a_circle_of_two_modules_of_one_part_is_found(tmp_path: Path, line: str) -> None:
+    root = tmp_path / "fna" / "data"
+    root.mkdir(parents=True)
+    (root / "__init__.py").write_text("", encoding="utf-8")
+    (root / "check.py").write_text(line, encoding="utf-8")
+    (root / "rendering.py").write_text("from fna.data.check import check", encoding="utf-8")
+    assert circle(edges(root.parent)) == []
+    assert set(circle(module_edges(root.parent))) == {"fna.data.check", "fna.data.rendering"}
 
 
 def test_architectures_need_only_the_standard_library() -> None:

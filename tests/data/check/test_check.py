@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fna.data.check.check import CheckReport, check
+from fna.data.check.check import check
+from fna.data.check.mask_check import MaskCheckReport
 from fna.data.layouts.opening import open_data
 
 Draw = Callable[..., Path]
 
 
-def report(root: Path) -> CheckReport:
+def report(root: Path) -> MaskCheckReport:
     return check(open_data(root))
 
 
-def only(report: CheckReport, severity: str, start: str) -> tuple[str, ...]:
+def only(report: MaskCheckReport, severity: str, start: str) -> tuple[str, ...]:
     """The file lines of the one problem of that severity, which must start like this."""
     found = [problem for problem in report.problems if problem.severity == severity]
     assert [problem.text[: len(start)] for problem in found] == [start], report.text()

@@ -1,8 +1,9 @@
 """What is in a data set with boxes and what is wrong with it, with the place of each box."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from fna.data.check.image_check import (
     size_differs,
     unreadable,
 )
+from fna.data.check.rendering import counted, frame, share_cell, sizes_line
 from fna.data.reading.examine import ExaminedImage, Size, examine_images
 from fna.data.samples import BoxSample, DetectionData, Problem
 
@@ -49,10 +51,15 @@ class BoxCheckReport(Report[BoxCounts]):
     """Everything the check of boxes found; `problems` name all places, `text` only the first of each."""
 
     def text(self) -> str:
-        """The report for the console, with at most ten places a problem."""
-        from fna.data.check.rendering import render_boxes
-
-        return render_boxes(self)
+        """Layout, counts, boxes of each class and size in each split, then at most ten places a problem."""
+        lines = []
+        for split, count in self.splits.items():
+            lines.append(f"{split:<6}{count.images:>7,} images  {sizes_line(count.sizes)}")
+            crowd = f", and {count.crowd:,} crowd" if count.crowd else ""
+            lines.append(
+                f"{'':<6}{sum(count.boxes):>7,} boxes{crowd}; {counted(count.empty_images, 'image')} without boxes"
+            )
+        return frame(self, [*lines, "", *_box_table(self), "", *_size_table(self)], "place")
 
 
 def check_boxes(data: DetectionData) -> BoxCheckReport:
@@ -162,3 +169,29 @@ def _classes_missing(data: DetectionData, split: str, count: BoxCounts) -> list[
         return [Problem("error", f"{split}: no image has a box")]
     absent = [name for name, boxes in zip(data.classes, count.boxes, strict=True) if not boxes]
     return [Problem("warning", f"{split}: no box of {', '.join(absent)}")] if absent else []
+
+
+def _box_table(report: BoxCheckReport) -> Iterator[str]:
+    """Boxes of each class, and in how many images it is."""
+    width = max(len(name) for name in (*report.classes, "(crowd)"))
+    yield f"{'class':<{4 + width}}" + "".join(f"{split + ' boxes':>16}{'images':>9}" for split in report.splits)
+    for index, name in enumerate(report.classes):
+        cells = (f"{count.boxes[index]:>16,}{count.class_images[index]:>9,}" for count in report.splits.values())
+        yield f"{index:>3} {name:<{width}}" + "".join(cells)
+    if any(count.crowd for count in report.splits.values()):
+        cells = (f"{count.crowd:>16,}{'':>9}" for count in report.splits.values())
+        yield f"{'':>4}{'(crowd)':<{width}}" + "".join(cells)
+
+
+def _size_table(report: BoxCheckReport) -> Iterator[str]:
+    """Boxes by area in pixels and by their share of the image, in percent of the split's boxes."""
+    small, large = (round(area**0.5) for area in AREAS)
+    areas = (f"small, below {small}x{small} px", f"medium, below {large}x{large} px", "large")
+    between = (f"{low:.0%} to {high:.0%}" for low, high in pairwise(SIDES))
+    sides = (f"below {SIDES[0]:.0%}", *between, f"{SIDES[-1]:.0%} and more")
+    yield f"{'box size':<26}" + "".join(f"{split + ' boxes':>16}{'share':>9}" for split in report.splits)
+    for index, name in enumerate(areas):
+        yield f"  {name:<24}" + "".join(share_cell(count.areas, index) for count in report.splits.values())
+    yield "side, in percent of the image's (square root of box area / image area)"
+    for index, name in enumerate(sides):
+        yield f"  {name:<24}" + "".join(share_cell(count.sides, index) for count in report.splits.values())

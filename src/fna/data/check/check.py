@@ -1,187 +1,33 @@
-"""What is in a data set and what is wrong with it, with file names."""
+"""What is in a data set and what is wrong with it, by the kind of its annotations."""
 
-from collections import Counter
-from dataclasses import dataclass
-from typing import overload
+from collections.abc import Callable
+from typing import Any, overload
 
 from fna.data.check.box_check import BoxCheckReport, check_boxes
 from fna.data.check.class_check import ClassCheckReport, check_classes
-from fna.data.check.image_check import (
-    Report,
-    count_sizes,
-    empty_splits,
-    errors_first,
-    overlaps,
-    rotated,
-    size_differs,
-    unreadable,
-)
-from fna.data.reading.examine import Examined, Size, examine
-from fna.data.samples import IGNORE, ClassificationData, Data, DetectionData, Problem, SegmentationData
+from fna.data.check.mask_check import MaskCheckReport, check_masks
+from fna.data.samples import ClassificationData, Data, DetectionData, SegmentationData
 
-RARE = 0.001  # of the labelled training pixels
-LISTED_VALUES = 20
-
-
-@dataclass(frozen=True)
-class SplitCounts:
-    """One split in numbers; `pixels` and `class_images` are per class, `sizes` counts images by (height, width)."""
-
-    images: int
-    sizes: dict[Size, int]
-    pixels: tuple[int, ...]
-    class_images: tuple[int, ...]
-    ignored_pixels: int
-    unknown_pixels: int
-
-    @property
-    def ignored(self) -> float:
-        """The fraction of all mask pixels that is ignored, 0 to 1."""
-        return self.ignored_pixels / max(1, sum(self.pixels) + self.ignored_pixels + self.unknown_pixels)
-
-    @property
-    def shares(self) -> tuple[float, ...]:
-        """The fraction of the labelled pixels that each class has, 0 to 1."""
-        return tuple(count / max(1, sum(self.pixels)) for count in self.pixels)
-
-
-@dataclass(frozen=True)
-class CheckReport(Report[SplitCounts]):
-    """Everything the check of masks found; `problems` name all files, `text` only the first of each."""
-
-    def text(self) -> str:
-        """The report for the console, with at most ten files a problem."""
-        from fna.data.check.rendering import render_masks
-
-        return render_masks(self)
+CHECKS: dict[type[Data], Callable[[Any], Any]] = {
+    SegmentationData: check_masks,
+    DetectionData: check_boxes,
+    ClassificationData: check_classes,
+}
+"""The check of each kind of data set."""
 
 
 @overload
-def check(data: SegmentationData) -> CheckReport: ...
+def check(data: SegmentationData) -> MaskCheckReport: ...
 @overload
 def check(data: DetectionData) -> BoxCheckReport: ...
 @overload
 def check(data: ClassificationData) -> ClassCheckReport: ...
 @overload
-def check(data: Data) -> CheckReport | BoxCheckReport | ClassCheckReport: ...
-def check(data: Data) -> CheckReport | BoxCheckReport | ClassCheckReport:
+def check(data: Data) -> MaskCheckReport | BoxCheckReport | ClassCheckReport: ...
+def check(data: Data) -> MaskCheckReport | BoxCheckReport | ClassCheckReport:
     """Read every file of the data set once and say what is wrong with it.
 
-    Errors for masks: missing partners, files that cannot be read or are refused, image and mask of different size, mask
-    values that are neither class nor ignored, empty splits, the same image in two splits, a split without a labelled
-    pixel. Warnings: classes that are absent or very rare, the same name in two splits, EXIF rotations.
-    Those for boxes are told by `check_boxes`, for classes by `check_classes`.
+    What is an error and what a warning is told by `check_masks`, `check_boxes` and `check_classes`.
     """
-    if isinstance(data, ClassificationData):
-        return check_classes(data)
-    return check_boxes(data) if isinstance(data, DetectionData) else _check_masks(data)
-
-
-def _check_masks(data: SegmentationData) -> CheckReport:
-    examined = {split: examine(samples) for split, samples in data.splits.items()}
-    counts = {split: _count(data, found) for split, found in examined.items()}
-    problems = [*data.problems, *empty_splits(data.splits)]
-    for split, found in examined.items():
-        problems += [*_unreadable(split, found), *_sizes_differ(split, found), *_unknown_values(data, split, found)]
-    problems += overlaps(data.splits)
-    for split, count in counts.items():
-        if count.images:
-            problems += _classes_missing(data, split, count, examined[split])
-    if "train" in counts:
-        problems += _rare(data, counts["train"])
-    return CheckReport(data.root, data.layout, data.classes, data.notes, counts, errors_first(problems))
-
-
-def _class_of(data: SegmentationData, value: int) -> int | None:
-    """The class index of a value in a file, 255 for ignored ones, None for one that means nothing."""
-    if data.label_mapping is not None:
-        return data.label_mapping.get(value)
-    return value if value < len(data.classes) or value == IGNORE else None
-
-
-def _count(data: SegmentationData, examined: list[Examined]) -> SplitCounts:
-    pixels, images, unknown = Counter[int](), Counter[int](), 0
-    for one in examined:
-        here = Counter[int]()
-        for value, count in one.values.items():
-            index = _class_of(data, value)
-            if index is None:
-                unknown += count
-            else:
-                here[index] += count
-        pixels.update(here)
-        images.update(here.keys())
-    classes = range(len(data.classes))
-    return SplitCounts(
-        images=len(examined),
-        sizes=count_sizes(examined),
-        pixels=tuple(pixels[index] for index in classes),
-        class_images=tuple(images[index] for index in classes),
-        ignored_pixels=pixels[IGNORE],
-        unknown_pixels=unknown,
-    )
-
-
-def _unreadable(split: str, examined: list[Examined]) -> list[Problem]:
-    masks = tuple(one.refused_mask for one in examined if one.refused_mask is not None)
-    return [
-        *unreadable(split, examined),
-        *([Problem("error", f"{split}: mask cannot be used", masks)] if masks else []),
-        *rotated(split, examined, "is the mask drawn on the upright image?"),
-    ]
-
-
-def _sizes_differ(split: str, examined: list[Examined]) -> list[Problem]:
-    found = [size_differs(one, one.mask_size, "mask", "rotate the mask") for one in examined]
-    files = tuple(text for text in found if text is not None)
-    return [Problem("error", f"{split}: image and mask differ in size (height x width)", files)] if files else []
-
-
-def _unknown_values(data: SegmentationData, split: str, examined: list[Examined]) -> list[Problem]:
-    pixels, masks, files = Counter[int](), Counter[int](), []
-    for one in examined:
-        strange = {value: count for value, count in one.values.items() if _class_of(data, value) is None}
-        if strange:
-            pixels.update(strange)
-            masks.update(strange.keys())
-            listed = ", ".join(map(str, sorted(strange)[:LISTED_VALUES]))
-            files.append(f"{one.mask}: {listed}{', ...' if len(strange) > LISTED_VALUES else ''}")
-    if not files:
-        return []
-    values = sorted(pixels)
-    listed = ", ".join(f"{v} ({pixels[v]:,} pixels in {masks[v]} files)" for v in values[:LISTED_VALUES])
-    more = f", ... ({len(values)} values)" if len(values) > LISTED_VALUES else ""
-    last = len(data.classes) - 1
-    remedy = "add them to label_mapping"
-    if data.label_mapping is None:
-        remedy = "name them, or give a label_mapping in data.yaml (255 to ignore a value)"
-        if values == [last + 1] and not any(0 in one.values for one in examined):
-            remedy = f"the masks seem to count from 1: write names as a table in data.yaml, 1: {data.classes[0]}, ..."
-    allowed = f"0 to {last}, {IGNORE} ignored" if data.label_mapping is None else "the keys of the label mapping"
-    text = f"{split}: mask values that are neither class nor ignored (known: {allowed}): {listed}{more}; {remedy}"
-    return [Problem("error", text, tuple(files))]
-
-
-def _classes_missing(data: SegmentationData, split: str, count: SplitCounts, examined: list[Examined]) -> list[Problem]:
-    if not sum(count.pixels):
-        return [Problem("error", f"{split}: no pixel has a class, everything is ignored or unreadable")]
-    absent = [name for name, pixels in zip(data.classes, count.pixels, strict=True) if not pixels]
-    if not absent:
-        return []
-    hint = ""
-    if data.label_mapping is None and {value for one in examined for value in one.values} == {0, IGNORE}:
-        hint = "; the masks hold only 0 and 255: if 255 is the object, write label_mapping: {0: 0, 255: 1} in data.yaml"
-    return [Problem("warning", f"{split}: no pixel of {', '.join(absent)}{hint}")]
-
-
-def _rare(data: SegmentationData, train: SplitCounts) -> list[Problem]:
-    rare = [
-        f"{name} ({share:.3%} in {images} images)"
-        for name, share, images in zip(data.classes, train.shares, train.class_images, strict=True)
-        if 0 < share < RARE
-    ]
-    return (
-        [Problem("warning", f"train: very rare, below {RARE:.1%} of the labelled pixels: {', '.join(rare)}")]
-        if rare
-        else []
-    )
+    report: MaskCheckReport | BoxCheckReport | ClassCheckReport = CHECKS[type(data)](data)
+    return report

@@ -1,10 +1,11 @@
 """What is in a data set with classes of images and what is wrong with it, with file names."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fna.data.check.image_check import Report, count_sizes, empty_splits, errors_first, overlaps, unreadable
+from fna.data.check.rendering import frame, image_lines, share_cell
 from fna.data.reading.examine import ExaminedImage, Size, examine_images
 from fna.data.samples import ClassificationData, ClassSample, Problem
 
@@ -23,10 +24,8 @@ class ClassCheckReport(Report[ClassCounts]):
     """Everything the check of classes found; `problems` name all files, `text` only the first of each."""
 
     def text(self) -> str:
-        """The report for the console, with at most ten files a problem."""
-        from fna.data.check.rendering import render_classes
-
-        return render_classes(self)
+        """Layout, counts, images of each class in each split, then at most ten files a problem, errors first."""
+        return frame(self, [*image_lines(self), "", *_class_table(self)], "file")
 
 
 def check_classes(data: ClassificationData) -> ClassCheckReport:
@@ -59,3 +58,11 @@ def _classes_missing(data: ClassificationData, split: str, count: ClassCounts) -
     absent = [name for name, images in zip(data.classes, count.class_images, strict=True) if not images]
     text = f"{split}: no image of {', '.join(absent)}"
     return [Problem("error" if split == "train" else "warning", text)] if absent else []
+
+
+def _class_table(report: ClassCheckReport) -> Iterator[str]:
+    """Images of each class, and their share of the split."""
+    width = max(map(len, report.classes))
+    yield f"{'class':<{4 + width}}" + "".join(f"{split + ' images':>16}{'share':>9}" for split in report.splits)
+    for index, name in enumerate(report.classes):
+        yield f"{index:>3} {name:<{width}}" + "".join(share_cell(c.class_images, index) for c in report.splits.values())
