@@ -2,3 +2,5 @@
 
 `python -m benchmarks --help`; what is measured and how is in docs/performance.md.
 """
+
+import fna  # noqa: F401  # before torch, as every command of fna has it: so its threads wait as there

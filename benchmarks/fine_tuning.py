@@ -1,6 +1,7 @@
 """A fine-tuning step against a minimal loop written by hand: same model, optimizer, precision and data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from benchmarks.cases import ENDLESS, Bench, endless_steps, opened, small_cases
 from benchmarks.plain import training_loop
@@ -9,6 +10,7 @@ from benchmarks.settings import Settings
 from benchmarks.timing import compared, race
 from fna.nn.network import build
 from fna.study.random_images import OneBatch
+from fna.tasks.task import Batch
 from fna.train.adapt import learning_rate, optimizer_for, remapped, stream, total_steps, training_mode, training_step
 from fna.train.evaluate import to_device
 from fna.train.schedules import set_lr
@@ -30,23 +32,30 @@ def fine_tuning(settings: Settings) -> list[Row]:
 
 def fine_tuning_row(bench: Bench) -> Row:
     """One case."""
-    run, how, arch, batch = bench.run, bench.config.adapt, bench.seed.arch, bench.adapt_batch()
+    how, arch, batch = bench.config.adapt, bench.seed.arch, bench.adapt_batch()
     by_hand = build(arch, bench.task.head(arch), bench.config.output_stride, bench.config.seed)
     reference = training_loop(bench, by_hand, how, batch)
+    with fine_tuning_step(bench, batch) as ours:
+        contestants: dict[str, Callable[[], None]] = {OURS: ours, REFERENCE: reference}
+        found = race(contestants, bench.pace, bench.watch).compare(OURS, REFERENCE)
+    return compared(NAME, bench.case("adapt"), OURS, REFERENCE, found, AT_MOST, NOTE)
+
+
+@contextmanager
+def fine_tuning_step(bench: Bench, batch: Batch) -> Iterator[Callable[[], None]]:
+    """Does a step at each call: the body of the loop of `fna.train.adapt.adapt`, without its logs and validations."""
+    run, how, arch = bench.run, bench.config.adapt, bench.seed.arch
     network, _ = remapped(bench.config, bench.task, bench.seed, arch)
     model, optimizer = run.setup(network, optimizer_for(network, how))
     training_mode(network, how)
     total = total_steps(how, 1000 * how.batch)
     batches = stream(run, bench.task, OneBatch(batch), 1, 0, ENDLESS)
-    # The body of the loop of `fna.train.adapt.adapt`, without its logs and validations.
     with endless_steps(run, NAME) as steps:
 
-        def ours() -> None:
+        def step() -> None:
             next(steps)
             images = to_device(run, next(batches))
             set_lr(optimizer, learning_rate(0, total, how))  # small: random targets would be learned into infinity
             training_step(run, bench.task, model, optimizer, images, how.clip)
 
-        contestants: dict[str, Callable[[], None]] = {OURS: ours, REFERENCE: reference}
-        found = race(contestants, bench.pace, bench.watch).compare(OURS, REFERENCE)
-    return compared(NAME, bench.case("adapt"), OURS, REFERENCE, found, AT_MOST, NOTE)
+        yield step

@@ -13,6 +13,7 @@ from benchmarks.precision import precision
 from benchmarks.rows import Row
 from benchmarks.search_share import search_share
 from benchmarks.settings import Settings
+from benchmarks.shared_machine import shared_machine
 from benchmarks.small_things import small_things
 from benchmarks.weight_step import weight_step
 
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "input_pipeline": input_pipeline,
     "small_things": small_things,
     "inference": inference,
+    "shared_machine": shared_machine,
 }
 EXTRA: dict[str, Benchmark] = {"paper": paper}
 """Run only by name: for a GPU."""

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "fna"
 # Lowest first. A part imports from levels before its own and, where that makes no circle, from its own.
 # `__init__` is what users import, `__version__` the one name in it that needs nothing else.
 ORDER = [
-    "__version__ errors",
+    "__version__ errors threads",
     "files",
     "arch",
     "cost",
@@ -174,7 +174,7 @@ def test_architectures_need_only_the_standard_library() -> None:
     assert foreign == set()
 
 
-@pytest.mark.parametrize("part", ["__init__", "errors", "arch", "config", "cli"])
+@pytest.mark.parametrize("part", ["__init__", "errors", "threads", "arch", "config", "cli"])
 def test_a_part_that_answers_at_once_loads_no_torch(part: str) -> None:
     names = [name for name in modules(PACKAGE) if part_of(name) == part]
     assert names, f"src/fna has no {part}"

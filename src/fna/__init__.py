@@ -2,7 +2,8 @@
 
 Every verb of the command line is a function here: `check`, `adapt`, `search`, `train`, `val`, `predict`, `export`,
 `report`. The parts are usable alone: `open_data`, `mobilenet_v2`, `expand`, `derive`, `remap`, `load_seed`, `load`.
-Names are imported when they are first used, so that `import fna` loads no torch.
+Names are imported when they are first used, so that `import fna` loads no torch; it also says how torch's threads wait
+(`fna.threads`), for which it has to come first.
 """
 
 import sys
@@ -10,7 +11,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from fna.threads import wait_politely
+
 __version__ = "0.1.0"
+wait_politely()
 
 _WHERE = {
     "Arch": "fna.arch.arch",
