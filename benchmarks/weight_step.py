@@ -9,16 +9,15 @@ from benchmarks.plain import training_loop
 from benchmarks.rows import Row
 from benchmarks.settings import Settings
 from benchmarks.timing import compared, race
-from fna.arch.space import Path
+from fna.arch.decision import Path
 from fna.nn.network import Network, build
 from fna.nn.supernet import SuperNet
 from fna.search.search import (
     Times,
     learning_rate,
-    make_choices,
+    make_decisions,
     make_space,
     optimizers,
-    picks_of,
     sample_path,
     super_network,
 )
@@ -48,10 +47,9 @@ def weight_bench(bench: Bench) -> tuple[Row, list[Path]]:
     how, config = bench.config.search, bench.config
     space, batch = make_space(bench.task, bench.seed, how), bench.search_batch()
     network = super_network(config, bench.task, bench.seed, space, 0)
-    supernet, choices = network.backbone, make_choices(space, bench.seed, how)
+    supernet, decisions = network.backbone, make_decisions(space, bench.seed, how)
     assert isinstance(supernet, SuperNet)
-    seed_picks = picks_of(choices, space.path_of(bench.seed.arch))
-    paths = [sample_path(choices, seed_picks, supernet, how, (config.seed, 0, step), False) for step in range(PATHS)]
+    paths = [sample_path(decisions, supernet, how, (config.seed, 0, step), False) for step in range(PATHS)]
     plain = cycle([training_loop(bench, plain_network(bench, network, path), how, batch) for path in paths])
 
     model, weights, _ = bench.run.setup(network, *optimizers(network, supernet, how))
@@ -64,7 +62,7 @@ def weight_bench(bench: Bench) -> tuple[Row, list[Path]]:
         def ours() -> None:
             next(steps)
             images = to_device(bench.run, next(batches))
-            path = sample_path(choices, seed_picks, supernet, how, (config.seed, 0, next(position) % PATHS), False)
+            path = sample_path(decisions, supernet, how, (config.seed, 0, next(position) % PATHS), False)
             set_lr(weights, learning_rate(0, times, how))  # small: random targets would be learned into infinity
             training_step(bench.run, bench.task, model, weights, images, how.clip, path)
 

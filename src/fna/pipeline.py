@@ -7,8 +7,9 @@ from typing import Any
 
 from fna.arch import zoo
 from fna.arch.arch import Arch
+from fna.arch.decision import path_of, size_log10
 from fna.arch.plain import AnyArch
-from fna.arch.space import Space, joined
+from fna.arch.space import Space
 from fna.config import Config, from_data, load_config, parse_madds, recipe_path, resolved
 from fna.cost.count import Count
 from fna.data.layouts.opening import open_data
@@ -20,9 +21,11 @@ from fna.report import write_report
 from fna.runs.processes import check_batch
 from fna.runs.run import Run
 from fna.search.derive import proposals
-from fna.search.search import make_space, picks_of, score_sets
-from fna.search.search import search as search_logits
-from fna.search.trials import compare
+from fna.search.result import Finalist, SearchResult, Tried, Verdict, arch_data, read_result, write_result
+from fna.search.scores import score_sets
+from fna.search.search import make_decisions, make_space, wall_seconds
+from fna.search.search import search as search_space
+from fna.search.trials import Trial, compare
 from fna.tasks import TASKS
 from fna.tasks.task import Task
 from fna.train.adapt import adapt as fine_tune
@@ -133,11 +136,12 @@ def describe(job: Job) -> None:
 def run_search(job: Job) -> None:
     """Search, then derive an architecture for every budget."""
     run, space = job.run, make_space(job.task, job.searched, job.run.config.search)
-    run.note(f"search: {len(space.searched)} layers, 10^{space.size_log10:.1f} architectures")
+    decisions = make_decisions(space, job.searched, job.run.config.search)
+    run.note(f"search: {len(decisions)} decisions, 10^{size_log10(decisions):.1f} architectures")
     with run.ledger("search"):
-        result = search_logits(run, job.task, job.searched)
-    if result["repeatability"] is not None:
-        run.note(f"  rank correlation between independent searches: {result['repeatability']:.2f}")
+        result = search_space(run, job.task, job.searched)
+    if result.repeatability is not None:
+        run.note(f"  rank correlation between independent searches: {result.repeatability:.2f}")
     run_derive(job, space, result, configured_budgets(job))
 
 
@@ -158,66 +162,110 @@ def labelled(texts: Sequence[str]) -> Budgets:
     return [(f"-{text}", None if text == "none" else parse_madds(text)) for text in texts]
 
 
-def run_derive(job: Job, space: Space, result: dict[str, Any], budgets: Budgets) -> None:
-    """Write arch.json (or one arch-BUDGET.json per budget) from the search's scores; an existing one is kept."""
+def run_derive(job: Job, space: Space, result: SearchResult, budgets: Budgets) -> None:
+    """Write arch.json (or one arch-BUDGET.json per budget) from the search's scores; an existing one is kept.
+
+    What was tried for it and the verdict go into search/result.json.
+    """
     for label, budget in budgets:
         if (job.run.folder / f"arch{label}.json").is_file():
             job.run.note(f"kept arch{label}.json as it is")
             continue
-        arch = run_trials(job, propose(job, space, result, budget), budget)
+        archs = propose(job, space, result, budget)
+        trials = run_trials(job, archs)
+        arch = best_of(job, archs, trials, budget)
         cost = job.count(arch)
         assert budget is None or cost.madds <= budget
+        verdict, tried = record(job, label, budget, archs, trials, arch)
+        result = result.with_verdict(verdict, tried, wall_seconds(job.run))
+        write_result(job.run.folder, result)
         limit = "" if budget is None else f" <= {budget / 1e9:.4f} G"
         write_text(job.run.folder / f"arch{label}.json", arch.to_json())
         job.run.note(f"derived arch{label}.json: {cost.madds / 1e9:.4f} G MAdds{limit}")
         job.run.note("\n".join(f"  {line}" for line in str(arch).splitlines()))
 
 
-def propose(job: Job, space: Space, result: dict[str, Any], budget: int | None) -> list[Arch]:
+def propose(job: Job, space: Space, result: SearchResult, budget: int | None) -> list[Arch]:
     """The best architecture under the budget by each reading of the scores; the seed's own last, if it is one.
 
     Raises UserError where even the smallest network of the space costs more.
     """
-    costs, how = result["madds"], job.run.config.search
-    # Searches of earlier versions decided layer by layer and did not write how.
-    written = result.get("choices") or space.layer_choices()
-    choices = tuple(tuple(tuple(part) for part in group) for group in written)
-    cheapest = [min(range(len(row)), key=row.__getitem__) for row in costs]
-    smallest = job.count(space.pick(joined(choices, cheapest))).madds
+    costs, decisions = result.option_costs("madds"), result.space
+    cheapest = tuple(min(range(len(row)), key=row.__getitem__) for row in costs)
+    smallest = job.count(space.pick(path_of(decisions, cheapest))).madds
     if budget is not None and budget < smallest:
         raise UserError(
             f"the budget of {budget / 1e9:.4f} G MAdds is below the smallest network of this space, "
             f"{smallest / 1e9:.4f} G (whole model at {job.task.imgsz[0]}x{job.task.imgsz[1]})"
         )
-    # Logits, not log probabilities: they differ by a constant per group, which moves no choice.
+    # Logits, not log probabilities: they differ by a constant per decision, which moves no choice.
     fixed = smallest - sum(map(min, costs))
-    sets = score_sets(result, picks_of(choices, space.path_of(job.searched.arch)), how)
+    sets = score_sets(result, job.run.config.search)
     found = proposals(sets, costs, None if budget is None else budget - fixed)
-    archs = [space.pick(joined(choices, picks)) for picks in found]
+    archs = [space.pick(path_of(decisions, pick)) for pick in found]
     return sorted(archs, key=job.searched.arch.__eq__)
 
 
-def run_trials(job: Job, archs: list[Arch], budget: int | None) -> Arch:
-    """The best of the proposed architectures by a short fine-tuning; the seed's own where it is better and may be used.
-
-    Without trials the first one. A proposal has to beat the seed by `caution` standard errors of the difference.
-    """
+def run_trials(job: Job, archs: Sequence[Arch]) -> list[Trial]:
+    """Short fine-tunings of the first proposals that are not the seed's own architecture, against the seed's."""
     run, how = job.run, job.run.config.search
     rivals = [arch for arch in archs if arch != job.searched.arch][: how.trials]
     if how.method == "alphas" or not rivals:
-        return archs[0]
+        return []
     with run.ledger("search"):
         trials = compare(run, job.task, job.searched, rivals, "search/trials")
-    best = min(trials, key=lambda trial: trial.difference + how.caution * trial.error)
-    seed_fits = budget is None or job.count(job.searched.arch).madds <= budget
-    chosen = job.searched.arch if seed_fits and best.difference + how.caution * best.error >= 0 else best.arch
-    rows = run.read_json("search/trials.json") or []
     for trial in trials:
-        madds = job.count(trial.arch).madds
-        run.note(f"  trial of {madds / 1e9:.4f} G MAdds: {trial}")
-        rows.append(trial.as_dict() | {"madds": madds, "budget": budget, "chosen": trial.arch == chosen})
-    write_json(run.folder / "search/trials.json", rows)
-    return chosen
+        run.note(f"  trial of {job.count(trial.arch).madds / 1e9:.4f} G MAdds: {trial}")
+    return trials
+
+
+def best_of(job: Job, archs: Sequence[Arch], trials: Sequence[Trial], budget: int | None) -> Arch:
+    """The best of the trials; the seed's own architecture where it is better and may be used.
+
+    Without trials the first proposal. One has to beat the seed by `caution` standard errors of the difference.
+    """
+    if not trials:
+        return archs[0]
+    seed, caution = job.searched.arch, job.run.config.search.caution
+    best = min(trials, key=lambda trial: trial.difference + caution * trial.error)
+    seed_fits = budget is None or job.count(seed).madds <= budget
+    return seed if seed_fits and best.difference + caution * best.error >= 0 else best.arch
+
+
+def record(
+    job: Job, label: str, budget: int | None, archs: Sequence[Arch], trials: Sequence[Trial], chosen: Arch
+) -> tuple[Verdict, list[Tried]]:
+    """What was proposed, tried and chosen under one budget, for search/result.json."""
+    how = job.run.config.search
+
+    def cost(arch: Arch) -> dict[str, int]:
+        found = job.count(arch)
+        return {"params": found.params, "madds": found.madds}
+
+    rivals = [arch for arch in archs if arch != job.searched.arch]
+    found = {trial.arch: (trial.difference, trial.error) for trial in trials}
+    verdict = Verdict(
+        label=label,
+        budget=None if budget is None else {"madds": budget},
+        finalists=tuple(Finalist.of(arch, cost(arch), *found.get(arch, ())) for arch in rivals),
+        chosen=rivals.index(chosen) if chosen in rivals else None,
+        arch=arch_data(chosen),
+        cost=cost(chosen),
+    )
+    tried = [
+        Tried(
+            arch=arch_data(trial.arch),
+            design=None,
+            cost=cost(trial.arch),
+            steps=how.trial_steps,
+            random_seed=job.task.random_seed(replica),
+            loss_difference=difference,
+            score=None,
+        )
+        for trial in trials
+        for replica, difference in enumerate(trial.differences)
+    ]
+    return verdict, tried
 
 
 def run_train(job: Job, arch: AnyArch, stage: str) -> None:
@@ -331,7 +379,7 @@ def derive_again(folder: str | Path, budget: str) -> None:
     """Derive arch files under further budgets (comma-separated) from a run's finished search, with its trials."""
     _, job, _ = reopen(folder)
     job.run.again = f"fna derive {folder} --budget {budget}"
-    result = job.run.read_json("search/result.json")
+    result = read_result(job.run.folder)
     if result is None:
         raise UserError(f"{folder} has no finished search (search/result.json)")
     budgets = labelled([text.strip() for text in budget.split(",")])

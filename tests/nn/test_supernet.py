@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from fna.arch.arch import Tap
+from fna.arch.decision import Path
 from fna.arch.layers import MBConv, Op, Skip
-from fna.arch.space import Path, Space, SpaceStage, expand, named_space
+from fna.arch.space import Space, SpaceStage, expand, named_space
 from fna.arch.zoo import mobilenet_v2
 from fna.errors import UserError
 from fna.nn.backbone import Backbone

@@ -12,6 +12,8 @@ from fna.arch.heads import describe
 from fna.arch.layers import MBConv
 from fna.arch.space import expand
 from fna.cost.count import count_model
+from fna.search.result import write_result
+from searched import result_of
 
 SEED = zoo.mobilenet_v2(0.35)
 IMGSZ = (96, 128)
@@ -69,13 +71,13 @@ def run_base(folder: Path, verb: str = "adapt", arch: str | None = None, **confi
     return folder
 
 
-def add_search(folder: Path, repeatability: float | None = 0.25, method: str = "swaps") -> None:
-    """A finished search of 5 layers over two replicas."""
-    searched = expand(SEED, (1, 1, 1, 1, 1, 1)).searched
-    rows = [[0.1 * c - 0.2 for c in range(len(ops))] for _, ops in searched]
-    layers = [{"name": name, "candidates": [str(op) for op in ops]} for name, ops in searched]
-    result = {"method": method, "layers": layers, "logits": rows, "replicas": [rows, rows]}
-    write(folder / "search/result.json", result | {"repeatability": repeatability, "madds": rows})
+def add_search(folder: Path, **changes: Any) -> None:
+    """A finished search of 6 layers over two replicas, with some of its fields changed."""
+    space = expand(SEED, (1, 1, 1, 1, 1, 1))
+    decisions = space.layer_decisions((0,) * len(space.searched))
+    rows = [[0.1 * c - 0.2 for c in range(len(decision.options))] for decision in decisions]
+    known = {"repeatability": 0.25, "wall_seconds": 600.0}
+    write_result(folder, result_of(decisions, [rows, rows], **(known | changes)))
     for replica in range(2):
         write(folder / f"search/{replica}/metrics.csv", "step,loss,lr\r\n0,2.5,0.1\r\n20,2.0,0.1\r\n")
     write(folder / "arch.json", ADAPTED.to_json())

@@ -9,9 +9,12 @@ from handmade import ADAPTED, IMGSZ, SEED, adapted_run, add_search, add_stage, r
 from PIL import Image
 
 from fna.arch import zoo
+from fna.arch.decision import Decision
 from fna.errors import UserError
 from fna.report.architectures import KERNEL_COLOURS
 from fna.report.columns import figure_architectures, side_by_side, space_depths
+from fna.search.result import write_result
+from searched import result_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -84,8 +87,8 @@ def test_layers_that_a_stage_does_not_have_are_dashed_and_empty(tmp_path: Path) 
 
 def test_a_run_is_drawn_as_seed_and_adapted_with_the_depth_of_its_space(tmp_path: Path) -> None:
     run = adapted_run(tmp_path / "run", 0.45, 0.42)
-    layers = [{"name": "stages.1"}, {"name": "stages.3"}]
-    write(run / "search/result.json", {"layers": layers, "choices": [[[0, 1, 2]], [[0, 1, 2, 3, 4, 5]]]})
+    stages = [Decision("stages.1", ("s",), 0, ((0, 1, 2),)), Decision("stages.3", ("s",), 0, ((0, 1, 2, 3, 4, 5),))]
+    write_result(run, result_of(stages, [[[0.0], [0.0]]]))
     drawing = draw(tmp_path, run)
     assert {"seed", "adapted", "kernel 7x7"} <= set(drawing.texts)
     assert drawing.colours(0) == {KERNEL_COLOURS[3]: 17}
@@ -104,7 +107,7 @@ def test_a_run_is_drawn_as_seed_and_adapted_with_the_depth_of_its_space(tmp_path
 def test_the_depth_of_a_space_is_read_from_groups_of_layers_or_of_stages(
     names: list[str], depths: dict[int, int]
 ) -> None:
-    assert space_depths({"layers": [{"name": n} for n in names], "choices": [[[0, 0, 0]]] * 3}) == depths
+    assert space_depths([Decision(name, ("s",), 0, ((0, 0, 0),)) for name in names]) == depths
 
 
 def test_costs_are_those_of_the_paper_and_of_the_run(tmp_path: Path) -> None:

@@ -22,11 +22,14 @@ from handmade import (
 )
 from PIL import Image
 
+from fna.arch.arch import Arch, Stage
+from fna.arch.layers import MBConv
 from fna.cost.count import count_backbone
 from fna.errors import UserError
 from fna.report import write_report
 from fna.report.files import RunFiles
 from fna.report.page import render
+from fna.search.result import Finalist, Verdict
 
 
 def page(folder: Path) -> str:
@@ -119,7 +122,7 @@ def test_repeatability_is_printed_with_how_to_read_it(tmp_path: Path) -> None:
 
 def test_a_single_search_says_that_repeatability_was_not_measured(tmp_path: Path) -> None:
     folder = run_base(tmp_path / "run", "search")
-    add_search(folder, repeatability=None, method="alphas")
+    add_search(folder, repeatability=None, strategy="alphas")
     assert "Repeatability was not measured" in page(folder)
 
 
@@ -195,9 +198,14 @@ def test_a_search_that_keeps_the_seed_is_finished_when_that_one_network_is(tmp_p
 
 def test_trials_are_in_the_report_with_the_one_that_was_chosen(tmp_path: Path) -> None:
     folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
-    trial = {"layers": [["k3_e1"], ["k5_e6", "k3_e6"]], "madds": 2e8, "difference": -0.0213, "error": 0.004}
-    write(folder / "search/trials.json", [trial | {"chosen": True, "budget": None}])
-    assert "| k3_e1 / k5_e6 k3_e6 | 0.2000 G | -0.0213 ± 0.0040 | yes |" in page(folder)
+    arch = Arch(8, (Stage(8, 1, (MBConv(3, 1),)), Stage(16, 2, (MBConv(5, 6), MBConv(3, 6)))))
+    better = Finalist.of(arch, {"madds": 200_000_000}, -0.004, 0.004)
+    untried = Finalist.of(ADAPTED, {"madds": 100_000_000})
+    verdict = Verdict(label="", budget=None, finalists=(untried, better), chosen=1, arch=better.arch, cost=better.cost)
+    add_search(folder, verdicts=(verdict,))
+    # One standard error below zero: the normal distribution has 84.1 % of its mass on that side.
+    assert "| k3_e1 / k5_e6 k3_e6 | 0.2000 G | -0.0040 ± 0.0040 | 84.1 | yes |" in page(folder)
+    assert page(folder).count("0.1000 G") == 0, "what was not tried has no row"
 
 
 def test_detection_has_its_own_metrics_and_words(tmp_path: Path) -> None:
@@ -216,7 +224,7 @@ def test_detection_has_its_own_metrics_and_words(tmp_path: Path) -> None:
 
 def test_stages_of_a_search_of_alphas_are_drawn(tmp_path: Path) -> None:
     folder = run_base(tmp_path / "run", "search")
-    add_search(folder, method="alphas")
+    add_search(folder, strategy="alphas")
     header = "step,stages.1.0.k3_e6,stage 1 entropy,stage 1 skip,stage 6 entropy"
     write(folder / "search/0/alphas.csv", f"{header}\r\n9,1.0,0.9,0.2,0.8\r\n19,1.0,0.4,0.7,0.5\r\n")
     assert "![Entropy and skip probability" in page(folder)
@@ -226,7 +234,7 @@ def test_stages_of_a_search_of_alphas_are_drawn(tmp_path: Path) -> None:
 
 def test_alphas_are_drawn_as_probabilities_with_the_expected_cost(tmp_path: Path) -> None:
     folder = run_base(tmp_path / "run", "search")
-    add_search(folder, method="alphas")
+    add_search(folder, strategy="alphas")
     rows = "step,loss,lr,alpha_loss,expected_gmadds\r\n0,2.5,0.1,,\r\n10,,,2.2,0.2\r\n11,2.4,0.1,2.1,0.19\r\n"
     write(folder / "search/0/metrics.csv", rows)
     assert "Probability of each candidate" in page(folder)

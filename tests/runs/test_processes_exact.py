@@ -26,10 +26,9 @@ from fna.runs.run import Run
 from fna.search.search import (
     alpha_step,
     cost_tensors,
-    make_choices,
+    make_decisions,
     make_space,
     optimizers,
-    picks_of,
     sample_path,
     super_network,
 )
@@ -81,7 +80,7 @@ def beside(rank: int, world: int, port: int, config: Config, data: Path, folder:
     config, seed, task = prepare(data, config.model_copy(update={"devices": world}))
     how, space = config.search, make_space(task, seed, config.search)
     network = super_network(config, task, seed, space, 0).double().train()
-    costs, choices = candidate_madds(space, task.imgsz, config.output_stride), make_choices(space, seed, how)
+    costs, decisions = candidate_madds(space, task.imgsz, config.output_stride), make_decisions(space, seed, how)
     (folder / str(rank)).mkdir()
     run, runs = Run(folder / str(rank), config), []
     for process in (Alone(config), run):
@@ -100,9 +99,7 @@ def beside(rank: int, world: int, port: int, config: Config, data: Path, folder:
             batch["mask"][BATCH - 1] = IGNORE
         batch = {name: value.double() if name == "image" else value for name, value in batch.items()}
         part = {name: value[rank * share : (rank + 1) * share] for name, value in batch.items()}
-        path = sample_path(
-            choices, picks_of(choices, space.path_of(seed.arch)), network.backbone, how, (0, 0, step), True
-        )
+        path = sample_path(decisions, network.backbone, how, (0, 0, step), True)
         found = []
         for (process, own, model, weights, alphas), images in zip(runs, (batch, part), strict=True):
             weights.param_groups[0]["lr"] = RATE

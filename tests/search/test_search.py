@@ -9,17 +9,19 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from fna.arch import zoo
-from fna.arch.space import Path, expand, joined, madds_of
+from fna.arch.decision import Decision, Path, option_costs, path_of, pick_of, seed_pick
+from fna.arch.space import expand
 from fna.config import Search
 from fna.nn.supernet import Memory, SuperNet
-from fna.search.search import cautious, picks_of, repeatability, sample_path, standard_error
+from fna.search.scores import cautious, standard_error
+from fna.search.search import sample_path
 from fna.search.swaps import TEMPERATURE, score_swaps, single_swaps
 
 ARCH = zoo.build("mobilenet_v2", 0.1)
 SPACE = expand(ARCH)
 SEED_PATH = SPACE.path_of(ARCH)
-LAYERS = SPACE.layer_choices()
-STAGES = SPACE.stage_choices(SEED_PATH)
+LAYERS = SPACE.layer_decisions(SEED_PATH)
+STAGES = SPACE.stage_decisions(SEED_PATH)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def supernet() -> SuperNet:
 
 
 def sampled(supernet: SuperNet, how: Search, from_alphas: bool = False, steps: int = 400) -> list[Path]:
-    return [sample_path(LAYERS, SEED_PATH, supernet, how, (0, 0, step), from_alphas) for step in range(steps)]
+    return [sample_path(LAYERS, supernet, how, (0, 0, step), from_alphas) for step in range(steps)]
 
 
 def test_uniform_paths_draw_every_candidate_equally_often(supernet: SuperNet) -> None:
@@ -60,7 +62,7 @@ def test_a_path_is_a_function_of_seed_replica_and_step(supernet: SuperNet) -> No
 
 
 def test_swaps_are_all_paths_that_differ_from_the_seeds_in_one_layer() -> None:
-    swaps = single_swaps(LAYERS, SEED_PATH)
+    swaps = single_swaps(LAYERS)
     assert len(swaps) == 169 - 25  # the space has 169 candidates in 25 layers
     for layer, candidate, path in swaps:
         assert [i for i, (a, b) in enumerate(zip(path, SEED_PATH, strict=True)) if a != b] == [layer]
@@ -68,11 +70,11 @@ def test_swaps_are_all_paths_that_differ_from_the_seeds_in_one_layer() -> None:
 
 
 def test_swaps_of_stages_change_a_whole_stage_to_one_kernel_and_expansion() -> None:
-    picks = picks_of(STAGES, SEED_PATH)
-    assert joined(STAGES, picks) == SEED_PATH
+    assert path_of(STAGES, seed_pick(STAGES)) == SEED_PATH
+    assert pick_of(STAGES, SEED_PATH) == seed_pick(STAGES)
     # Stages of up to 4, 4, 6, 6, 4 and 1 layers with 6 ops each; the seed's own is one of them.
-    assert [len(group) for group in STAGES] == [24, 24, 36, 36, 24, 6]
-    for group, _, path in single_swaps(STAGES, picks):
+    assert [len(decision.options) for decision in STAGES] == [24, 24, 36, 36, 24, 6]
+    for group, _, path in single_swaps(STAGES):
         arch = SPACE.pick(path)
         changed = [s for s, (a, b) in enumerate(zip(arch.stages, ARCH.stages, strict=True)) if a != b]
         assert changed == [group + 1]
@@ -81,17 +83,17 @@ def test_swaps_of_stages_change_a_whole_stage_to_one_kernel_and_expansion() -> N
 
 def test_an_alternative_costs_what_its_layers_cost() -> None:
     costs = [[100 * layer + c for c in range(len(ops))] for layer, (_, ops) in enumerate(SPACE.searched)]
-    rows = madds_of(STAGES, costs)
+    rows = option_costs(STAGES, costs)
     assert len(rows) == 6
-    first = len(STAGES[0][0])
-    expected = sum(costs[first + layer][c] for layer, c in enumerate(STAGES[1][5]))
+    first = len(STAGES[0].candidates[0])
+    expected = sum(costs[first + layer][c] for layer, c in enumerate(STAGES[1].candidates[5]))
     assert rows[1][5] == expected
 
 
 def test_memory_of_a_path_changes_nothing_but_the_time(supernet: SuperNet) -> None:
     images, memory = torch.randn(2, 3, 33, 33), Memory()
     supernet.eval()
-    for path in [SEED_PATH, *(path for _, _, path in single_swaps(STAGES, picks_of(STAGES, SEED_PATH))[::20])]:
+    for path in [SEED_PATH, *(path for _, _, path in single_swaps(STAGES)[::20])]:
         expected = supernet(images, path)
         for ours, theirs in zip(supernet(images, path, memory), expected, strict=True):
             assert torch.equal(ours, theirs)
@@ -107,8 +109,8 @@ def test_memory_survives_what_wraps_a_network_for_mixed_precision(supernet: Supe
 
 def test_a_stage_whose_first_layer_is_fixed_may_lose_all_others() -> None:
     space = expand(ARCH, (2, 2, 2, 2, 2, 1), (3,), (6,))
-    choices = space.stage_choices((0,) * len(space.searched))
-    assert [len(group) for group in choices] == [2] * 5
+    decisions = space.stage_decisions((0,) * len(space.searched))
+    assert [decision.options for decision in decisions] == [("k3_e6", "skip")] * 5
 
 
 class KnownLoss(nn.Module):
@@ -152,25 +154,11 @@ def test_scores_are_the_loss_changes_whatever_the_batches_have_in_common() -> No
     prices = torch.randn(25, 7, generator=torch.Generator().manual_seed(1)).double()
     model = KnownLoss(prices)
     batches = iter([{"image": torch.full((1, 3, 2, 2), value)} for value in (0.0, 100.0)])
-    logits = score_swaps(PlainRun(), model, model, LAYERS, SEED_PATH, batches, "swaps")  # type: ignore[arg-type]
+    logits = score_swaps(PlainRun(), model, model, LAYERS, batches, "swaps")  # type: ignore[arg-type]
     for layer, row in enumerate(logits):
         for candidate, logit in enumerate(row):
             change = prices[layer, candidate] - prices[layer, SEED_PATH[layer]]
             assert logit == pytest.approx(float(-change / TEMPERATURE), abs=1e-3)
-
-
-def test_repeatability_is_one_for_equal_and_minus_one_for_reversed_preferences() -> None:
-    rows = [[0.1, 0.5, 0.2], [3.0, 2.0, 1.5]]
-    reversed_rows = [[-v for v in row] for row in rows]
-    assert repeatability([rows, rows]) == pytest.approx(1)
-    assert repeatability([rows, reversed_rows]) == pytest.approx(-1)
-    assert repeatability([rows]) is None
-
-
-def test_repeatability_does_not_see_what_all_candidates_of_a_layer_share() -> None:
-    rows = [[0.1, 0.5, 0.2], [0.3, 0.2, 0.16]]
-    shifted = [[v + 10 for v in rows[0]], rows[1]]
-    assert repeatability([rows, shifted]) == pytest.approx(1)
 
 
 def test_the_standard_error_of_two_replicas_is_half_their_difference() -> None:
@@ -180,5 +168,6 @@ def test_the_standard_error_of_two_replicas_is_half_their_difference() -> None:
 
 
 def test_a_change_has_to_earn_the_penalty_to_be_preferred_to_the_seeds_choice() -> None:
-    rows = cautious([[0.0, 0.4, 1.6], [0.5, 0.0]], (0, 1), 1.0)
+    decisions = [Decision("a", ("x", "y", "z"), 0), Decision("b", ("x", "y"), 1)]
+    rows = cautious([[0.0, 0.4, 1.6], [0.5, 0.0]], decisions, 1.0)
     assert rows == [[0.0, pytest.approx(-0.6), pytest.approx(0.6)], [-0.5, 0.0]]

@@ -1,6 +1,5 @@
 """Short fine-tunings on the same batches decide between the proposals of a search and the seed."""
 
-import json
 import math
 from pathlib import Path
 from statistics import fmean, stdev
@@ -12,12 +11,16 @@ from drawn import TINY, draw_data, stop_at
 from fna import pipeline
 from fna.arch import zoo
 from fna.arch.arch import Arch, Stage
+from fna.arch.decision import Decision
 from fna.arch.layers import MBConv
 from fna.config import from_data
 from fna.errors import Interrupted
+from fna.search import trials
 from fna.search.derive import derive, proposals
-from fna.search.search import score_sets, trials
-from fna.search.trials import Trial, compare, losses, mean_difference
+from fna.search.result import read_result
+from fna.search.scores import score_sets
+from fna.search.trials import Trial, compare, differences, losses
+from searched import result_of
 
 
 def job(data: Path, out: Path, **search: Any) -> pipeline.Job:
@@ -51,20 +54,21 @@ def test_the_difference_is_over_the_second_half_of_the_same_batches(
         trials, "losses", lambda run, task, seed, arch, *name: known["seed" if arch == seed.arch else "other"]
     )
     (trial,) = compare(work.run, work.task, work.seed, [larger(work.seed.arch)], "t")
-    differences = [-1.0, 0.5, -1.0]
-    assert trial.difference == pytest.approx(fmean(differences))
-    assert trial.error == pytest.approx(stdev(differences) / math.sqrt(3))
+    each = [-1.0, 0.5, -1.0]
+    assert trial.difference == pytest.approx(fmean(each))
+    assert trial.error == pytest.approx(stdev(each) / math.sqrt(3))
 
 
 def test_several_random_seeds_are_averaged_and_their_spread_is_in_the_error() -> None:
     theirs = [[0.0, 0.0, 1.0, 2.0], [0.0, 0.0, 3.0, 3.0]]
     ours = [[9.0, 9.0, 1.5, 2.7], [9.0, 9.0, 2.0, 2.2]]
     # By hand: differences 0.5, 0.7 (mean 0.6) and -1.0, -0.8 (mean -0.9); the means spread by 1.5.
-    difference, error = mean_difference(ours, theirs)
-    assert difference == pytest.approx(-0.15)
+    means, error = differences(ours, theirs)
+    assert means == pytest.approx((0.6, -0.9))
+    assert Trial(zoo.mobilenet_v2(), means, error).difference == pytest.approx(-0.15)
     assert error == pytest.approx(0.75)
     # Where the seeds agree, the spread over steps remains: 0.1 for each row, so 0.1 / sqrt(2).
-    assert mean_difference(ours[:1] * 2, theirs[:1] * 2)[1] == pytest.approx(0.1 / math.sqrt(2))
+    assert differences(ours[:1] * 2, theirs[:1] * 2)[1] == pytest.approx(0.1 / math.sqrt(2))
 
 
 def test_every_random_seed_has_its_own_head_and_batches(data: Path, tmp_path: Path) -> None:
@@ -93,7 +97,7 @@ def test_an_interrupted_trial_goes_on_with_the_same_losses(
 
 
 @pytest.mark.parametrize(
-    ("differences", "caution", "seed_fits", "winner"),
+    ("each", "caution", "seed_fits", "winner"),
     [
         ([-0.1, -0.3], 1.0, True, 1),
         ([-0.1, -0.04], 1.0, True, 0),
@@ -105,18 +109,16 @@ def test_an_interrupted_trial_goes_on_with_the_same_losses(
 def test_a_proposal_has_to_beat_the_seed_by_its_error_where_the_seed_may_be_used(
     data: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    differences: list[float],
+    each: list[float],
     caution: float,
     seed_fits: bool,
     winner: int | None,
 ) -> None:
     work = job(data, tmp_path / "r", trials=2, caution=caution)
     archs = [larger(work.seed.arch), zoo.build("fna_deeplabv3", 0.1)]
-    found = [Trial(arch, difference, 0.05) for arch, difference in zip(archs, differences, strict=True)]
-    monkeypatch.setattr(pipeline, "compare", lambda *args: found)
+    found = [Trial(arch, (difference,), 0.05) for arch, difference in zip(archs, each, strict=True)]
     limit = None if seed_fits else work.count(work.seed.arch).madds - 1
-    chosen = pipeline.run_trials(work, archs, limit)
+    chosen = pipeline.best_of(work, archs, found, limit)
     assert chosen == (work.seed.arch if winner is None else archs[winner])
 
 
@@ -129,12 +131,13 @@ def test_proposals_are_different_and_the_first_is_the_first_scores_own() -> None
 def test_scores_are_read_boldly_carefully_and_replica_by_replica() -> None:
     replicas = [[[0.0, 2.0, -1.0]], [[0.0, 4.0, 1.0]]]
     how = from_data({}).search
-    sets = score_sets({"logits": [[0.0, 1.5, 0.0]], "replicas": replicas}, (0,), how)
+    result = result_of([Decision("a", ("s", "x", "y"), 0)], replicas)
     # The mean is 0, 3, 0 and the largest gain 3; nothing is taken off, then four times, a half, three quarters of it.
     bold, *careful = [[[0.0, 3.0, 0.0]], [[0.0, -9.0, -12.0]], [[0.0, 1.5, -1.5]], [[0.0, 0.75, -2.25]]]
-    assert sets == [bold, *careful, [[0.0, 1.5, 0.0]], *replicas]
-    alone = score_sets({"logits": [[0.0, 1.5]], "replicas": replicas}, (0,), how.model_copy(update={"trials": 0}))
-    assert alone == [[[0.0, 1.5]]]
+    worst = [[0.0, 2.0, -1.0]]
+    assert [list(map(list, rows)) for rows in score_sets(result, how)] == [bold, *careful, worst, *replicas]
+    alone = score_sets(result, how.model_copy(update={"trials": 0}))
+    assert [list(map(list, rows)) for rows in alone] == [worst]
 
 
 @pytest.mark.slow
@@ -143,8 +146,9 @@ def test_a_search_of_stages_with_trials_keeps_the_budget_and_says_what_it_tried(
     run = pipeline.execute("search", work)
     arch = Arch.load(run / "arch.json")
     assert work.count(arch).madds <= work.count(work.seed.arch).madds
-    result = json.loads((run / "search/result.json").read_text())
-    assert [layer["name"] for layer in result["layers"]] == [f"stages.{s}" for s in range(1, 6)] + ["stages.6.0"]
+    result = read_result(run)
+    assert result is not None
+    assert [decision.name for decision in result.decisions] == [f"stages.{s}" for s in range(1, 6)] + ["stages.6.0"]
     assert "against the seed" in (run / "log.txt").read_text()
 
 
@@ -152,7 +156,8 @@ def test_one_reading_makes_as_few_changes_as_the_budget_forces() -> None:
     # Three groups of seed, better and cheaper; the cheaper ones lose little, and all together they would win most.
     rows = [[0.0, 2.0, 1.0], [0.0, 1.0, -1.0], [0.0, 1.0, -0.5]]
     costs = [[10, 11, 8], [10, 11, 5], [10, 11, 5]]
-    sets = score_sets({"logits": rows, "replicas": [rows, rows]}, (0, 0, 0), from_data({}).search)
+    decisions = [Decision(name, ("s", "x", "y"), 0) for name in "abc"]
+    sets = score_sets(result_of(decisions, [rows, rows]), from_data({}).search)
     few = derive(sets[1], costs, 26)
     assert few == (0, 0, 2), "one change that saves enough, and the one that loses least"
     assert derive(sets[1], costs, 30) == (0, 0, 0), "where the seed fits, it stays"

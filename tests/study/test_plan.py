@@ -92,7 +92,7 @@ def test_a_studys_table_becomes_a_section(finished: tuple[Study, dict[str, Any]]
     work, _ = finished
     file = tmp_path / "results.md"
     file.write_text("before\n<!-- results:ours -->\n<!-- /results:ours -->\nafter\n")
-    assert cli.main(["report", str(work.folder), "--into", str(file), "--section", "ours"]) == 0
+    assert cli(["report", str(work.folder), "--into", str(file), "--section", "ours"]) == 0
     table = (work.folder / "table.md").read_text().strip()
     assert file.read_text() == f"before\n<!-- results:ours -->\n##{table}\n<!-- /results:ours -->\nafter\n"
 

@@ -4,12 +4,14 @@ from itertools import product
 
 import pytest
 
-from fna.arch.space import expand, joined, named_space
+from fna.arch.decision import path_of
+from fna.arch.space import expand, named_space
 from fna.arch.zoo import lookup, mobilenet_v2
 from fna.cost.count import candidate_madds, count_backbone
 from fna.errors import UserError
 from fna.study.rivals import FLOOR, Limit, largest_arch, random_archs, untrained_arch
-from fna.study.validity import prediction, spearman
+from fna.study.validity import prediction
+from searched import result_of
 
 IMGSZ = (64, 96)
 
@@ -68,32 +70,24 @@ def test_the_untrained_search_is_under_the_budget_and_depends_on_the_random_seed
 def test_a_prediction_is_the_sum_of_the_scores_of_the_picks() -> None:
     seed = lookup("mobilenet_v2_w035")
     space = named_space(seed, "segmentation")
-    choices = space.layer_choices()
-    rows = [[100 * g + c for c in range(len(group))] for g, group in enumerate(choices)]
     path = space.path_of(seed)
-    result = {"choices": choices, "replicas": [rows, [[value + 2 for value in row] for row in rows]]}
+    decisions = space.layer_decisions(path)
+    rows = [[100 * d + o for o in range(len(decision.options))] for d, decision in enumerate(decisions)]
+    result = result_of(decisions, [rows, [[value + 2 for value in row] for row in rows]])
     assert prediction(result, space, seed) == sum(100 * g + c + 1 for g, c in enumerate(path))
 
 
 def test_a_stage_of_mixed_layers_is_the_mean_of_the_uniform_stages_that_its_layers_are_from() -> None:
     seed = mobilenet_v2()
     space = named_space(seed, "segmentation")
-    choices = space.stage_choices(space.path_of(seed))
-    rows = [[float(a) for a in range(len(group))] for group in choices]
-    result = {"choices": choices, "replicas": [rows]}
-    picks = [len(group) - 1 for group in choices]
-    assert prediction(result, space, space.pick(joined(choices, picks))) == sum(picks)
+    decisions = space.stage_decisions(space.path_of(seed))
+    result = result_of(decisions, [[list(map(float, range(len(decision.options)))) for decision in decisions]])
+    last = tuple(len(decision.options) - 1 for decision in decisions)
+    assert prediction(result, space, space.pick(path_of(decisions, last))) == sum(last)
     # The first searched stage: k3_e3 then k7_e6, two layers deep; the others as the seed has them, which scores 0.
     ops = [candidates for _, candidates in space.searched]
     (a, b) = ([str(op) for op in ops[0]].index("k3_e3"), [str(op) for op in ops[1]].index("k7_e6"))
     skip = len(ops[1]) - 1
     mixed = (a, b, skip, skip, *space.path_of(seed)[4:])
-    uniform = [choices[0].index((c, c, skip, skip)) for c in (a, b)]
+    uniform = [decisions[0].candidates.index((c, c, skip, skip)) for c in (a, b)]
     assert prediction(result, space, space.pick(mixed)) == sum(uniform) / 2
-
-
-def test_spearman_is_that_of_the_textbook() -> None:
-    # Ranks 1 2 3 4 5 against 2 1 4 3 5: 1 - 6 * 4 / (5 * 24) = 0.8.
-    assert spearman([1, 2, 3, 4, 5], [20, 10, 40, 30, 50]) == pytest.approx(0.8)
-    assert spearman([1, 2], [1, 2]) is None
-    assert spearman([1, 1, 1], [1, 2, 3]) is None

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fna.arch.arch import HW, Arch, Place, Stage, Tap, places
+from fna.arch.decision import Decision, Path
 from fna.arch.heads import DEFAULT_OUTPUT_STRIDE, describe
 from fna.arch.layers import MBConv, Op, Skip
 from fna.errors import UserError, unknown
-
-Path = tuple[int, ...]
-"""One candidate index per searched layer."""
 
 SPACES: dict[str, tuple[tuple[int, ...], str]] = {
     "segmentation": ((4, 4, 6, 6, 4, 1), "deeplabv3"),  # paper 4.1
@@ -36,25 +34,6 @@ def largest_op(candidates: Sequence[Op]) -> MBConv:
     """The widest expansion with the largest kernel among the candidates."""
     ops = [op for op in candidates if isinstance(op, MBConv)]
     return MBConv(max(op.kernel for op in ops), max(op.expansion for op in ops))
-
-
-Choices = tuple[tuple[Path, ...], ...]
-"""What a search decides, group by group: the alternatives of each group, one candidate index for each of its layers."""
-
-
-def joined(choices: Choices, picks: Sequence[int]) -> Path:
-    """The path on which group g takes its alternative `picks[g]`."""
-    return tuple(c for group, pick in zip(choices, picks, strict=True) for c in group[pick])
-
-
-def madds_of(choices: Choices, candidates: Sequence[Sequence[int]]) -> list[list[int]]:
-    """MAdds of every alternative, from those of every candidate of every searched layer."""
-    rows, layer = [], 0
-    for group in choices:
-        layers = candidates[layer : layer + len(group[0])]
-        rows.append([sum(row[c] for row, c in zip(layers, part, strict=True)) for part in group])
-        layer += len(layers)
-    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,26 +76,31 @@ class Space:
             [layer[next(chosen)] if len(layer) > 1 else layer[0] for layer in stage.candidates] for stage in self.stages
         ]
 
-    def layer_choices(self) -> Choices:
-        """Every layer decides for itself."""
-        return tuple(tuple((c,) for c in range(len(candidates))) for _, candidates in self.searched)
+    def layer_decisions(self, seed_path: Path) -> tuple[Decision, ...]:
+        """Every layer decides for itself; an option is one of its candidates."""
+        return tuple(
+            Decision(name, tuple(map(str, ops)), own, tuple((c,) for c in range(len(ops))))
+            for (name, ops), own in zip(self.searched, seed_path, strict=True)
+        )
 
-    def stage_choices(self, seed_path: Path) -> Choices:
+    def stage_decisions(self, seed_path: Path) -> tuple[Decision, ...]:
         """Every stage decides as a whole: one kernel, one expansion, and how many layers; or what the seed has.
 
-        Far fewer alternatives than the product of the layers', and each changes several layers at once, so that its
-        effect is larger than the noise of measuring it. A layer without the expansion takes what it has.
+        Far fewer options than the product of the layers' candidates, and each changes several layers at once, so that
+        its effect is larger than the noise of measuring it. A layer without the expansion takes what it has. The
+        seed's option is the first.
         """
-        groups, first = [], 0
-        for stage in self.stages:
+        decisions, first = [], 0
+        for s, stage in enumerate(self.stages):
             layers = [candidates for candidates in stage.candidates if len(candidates) > 1]
             if not layers:
                 continue
             own = tuple(seed_path[first : first + len(layers)])
+            name = f"stages.{s}" if len(layers) > 1 else self.searched[first][0]
             first += len(layers)
             ops = [op for op in layers[-1] if isinstance(op, MBConv)]
             deep = [d for d in range(len(layers) + 1) if all(Skip() in candidates for candidates in layers[d:])]
-            alternatives = [
+            uniform = [
                 tuple(
                     _nearest(candidates, op) if i < depth else candidates.index(Skip())
                     for i, candidates in enumerate(layers)
@@ -124,20 +108,9 @@ class Space:
                 for depth in deep
                 for op in ops
             ]
-            groups.append(tuple(dict.fromkeys([own, *alternatives])))
-        return tuple(groups)
-
-    def alternative_names(self, choices: Choices) -> list[tuple[str, list[str]]]:
-        """The name of each group (`stages.3`, or `stages.3.0` for a single layer) and of its alternatives."""
-        names, first = [], 0
-        for group in choices:
-            layers = self.searched[first : first + len(group[0])]
-            first += len(layers)
-            name = layers[0][0] if len(layers) == 1 else layers[0][0].rpartition(".")[0]
-            chosen = [[str(ops[c]) for (_, ops), c in zip(layers, part, strict=True)] for part in group]
-            texts = [" ".join(op for op in ops if op != "skip" or len(ops) == 1) for ops in chosen]
-            names.append((name, texts))
-        return names
+            options = tuple(dict.fromkeys([own, *uniform]))
+            decisions.append(Decision(name, tuple(_stage_text(layers, option) for option in options), 0, options))
+        return tuple(decisions)
 
     def check_path(self, path: Sequence[int]) -> None:
         """Refuse a path of the wrong length or with an index that no candidate has."""
@@ -171,6 +144,12 @@ class Space:
                 if len(candidates) > 1:
                     path.append(candidates.index(op))
         return tuple(path)
+
+
+def _stage_text(layers: Sequence[Sequence[Op]], option: Path) -> str:
+    """The layers of an option, without identities; `skip` where it has no layer at all."""
+    ops = [str(ops[c]) for ops, c in zip(layers, option, strict=True)]
+    return " ".join(op for op in ops if op != "skip") or "skip"
 
 
 def _nearest(candidates: Sequence[Op], op: MBConv) -> int:

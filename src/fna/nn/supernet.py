@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fna.arch.arch import Place, Tap, stem_conv, tap_channels
+from fna.arch.decision import Path
 from fna.arch.layers import Conv, MBConv, Op
-from fna.arch.space import Path, Space, largest_op, space_places
+from fna.arch.space import Space, largest_op, space_places
 from fna.errors import UserError
 from fna.nn.layers import ConvNormActivation, Layer
 from fna.nn.mixture import Branch, Group, Norm, mixture

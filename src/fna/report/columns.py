@@ -1,11 +1,11 @@
 """What the drawing of architectures shows: zoo names, JSON files and run folders as columns, with their costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from fna.arch.arch import HW, Arch
+from fna.arch.decision import Decision
 from fna.arch.zoo import find_arch
 from fna.cost.count import count_backbone
 from fna.errors import UserError, unknown
@@ -63,7 +63,7 @@ def side_by_side(archs: Sequence[str | Path]) -> tuple[list[Column], str]:
 
 def run_columns(run: RunFiles, imgsz: HW | None, output_stride: int) -> list[Column]:
     """The architectures of a run, the seed's first, with the cost of backbones at this size and of whole models."""
-    head, depths = run.config.get("head", "its head"), space_depths(run.search) if run.search else {}
+    head, depths = run.config.get("head", "its head"), space_depths(run.search.space) if run.search else {}
     columns = []
     for name, arch in run.archs.items():
         lines = [_backbone(arch, imgsz, output_stride)] if imgsz else []
@@ -88,12 +88,12 @@ def footnote(imgsz: HW, output_stride: int, whole: bool) -> str:
     return text + (", and of the whole model at the size of its run." if whole else ".")
 
 
-def space_depths(search: Mapping[str, Any]) -> dict[int, int]:
-    """Layers that each searched stage has in the space, from what a search wrote (`fna.search.search.search`)."""
+def space_depths(decisions: Sequence[Decision]) -> dict[int, int]:
+    """Layers that each searched stage has in the space."""
     depths: dict[int, int] = {}
-    for group, layer in enumerate(search["layers"]):
-        _, stage, *place = layer["name"].split(".")
-        depth = int(place[0]) + 1 if place else len(search["choices"][group][0])
+    for decision in decisions:
+        _, stage, *place = decision.name.split(".")
+        depth = int(place[0]) + 1 if place else len(decision.candidates[0])
         depths[int(stage)] = max(depth, depths.get(int(stage), 0))
     return depths
 

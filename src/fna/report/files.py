@@ -13,6 +13,7 @@ from fna.arch.arch import HW, Arch
 from fna.arch.plain import AnyArch, load_arch
 from fna.errors import UserError
 from fna.files import read_json
+from fna.search.result import SearchResult, read_result
 
 Rows = list[dict[str, float]]
 """The rows of a metrics file; a row has the columns that were written in it."""
@@ -77,11 +78,14 @@ class RunFiles:
         self.dataset: dict[str, Any] = self._json("dataset.json") or {}
         self.seed: dict[str, Any] = self._json("seed.json") or {}
         self.ledger: dict[str, dict[str, Any]] = self._json("cost.json") or {}
-        self.search: dict[str, Any] | None = self._json("search/result.json")
-        self.trials: list[dict[str, Any]] = self._json("search/trials.json") or []
 
     def _json(self, name: str) -> Any:
         return read_json(self.folder / name)
+
+    @cached_property
+    def search(self) -> SearchResult | None:
+        """What the search found; None until there is one. Raises UserError for the file of another version."""
+        return read_result(self.folder)
 
     @cached_property
     def seed_arch(self) -> AnyArch | None:

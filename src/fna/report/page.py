@@ -1,8 +1,7 @@
 """RUN/report.md: one page about one run, and its figures."""
 
-import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from fna.report.files import RunFiles, StageFiles
 from fna.report.text import NOTHING, cell, duration, giga, mega, percent, points, seconds, table
 from fna.report.verdict import score_name, verdict
 from fna.search.health import COLLAPSED, softmax
+from fna.search.result import SearchResult
 
 CLASS_SCORES = {
     "seg": ("IoU", "in neither truth nor prediction"),
@@ -56,15 +56,15 @@ def draw(run: RunFiles) -> dict[str, Any]:
     return drawn
 
 
-def draw_candidates(search: Mapping[str, Any]) -> Any:
-    """What the search thinks of each candidate: probabilities of alphas, logits of paired scores (the seed's is 0)."""
-    layers = [(layer["name"], layer["candidates"]) for layer in search["layers"]]
-    logits = {"together": search["logits"]}
-    if len(search["replicas"]) > 1:
-        logits |= {f"search {r + 1}": rows for r, rows in enumerate(search["replicas"])}
-    signed = search["method"] != "alphas"
-    panels = logits if signed else {name: [softmax(row) for row in rows] for name, rows in logits.items()}
-    return figures.draw_candidates(layers, panels, signed)
+def draw_candidates(search: SearchResult) -> Any:
+    """What the search thinks of each option: probabilities of alphas, scores of swaps (the seed's is 0)."""
+    options = [(decision.name, decision.options) for decision in search.decisions]
+    scores: dict[str, Sequence[Sequence[float]]] = {"together": search.worth.scores}
+    if len(search.worth.replicas) > 1:
+        scores |= {f"search {r + 1}": rows for r, rows in enumerate(search.worth.replicas)}
+    signed = search.strategy != "alphas"
+    panels = scores if signed else {name: [softmax(row) for row in rows] for name, rows in scores.items()}
+    return figures.draw_candidates(options, panels, signed)
 
 
 def label(run: RunFiles, stage: StageFiles) -> str:
@@ -86,7 +86,6 @@ def render(run: RunFiles) -> str:
     return environment.from_string(template).render(
         run=run,
         search=search,
-        space_log10=sum(math.log10(len(layer["candidates"])) for layer in search["layers"]) if search else None,
         unfinished=run.unfinished(),
         headline=headline(run),
         verdicts=[verdict(run, stage, label(run, stage)) for stage in run.stages if not run.is_seed(stage)],
@@ -101,7 +100,7 @@ def render(run: RunFiles) -> str:
         collapsed=COLLAPSED,
         training=any(stage.rows for stage in run.stages),
         search_curves=any(run.search_rows),
-        trials=trials_table(run),
+        trials=trials_table(search),
         ledger=ledger_table(run),
     )
 
@@ -177,18 +176,22 @@ def gain(value: float | None, seed: Mapping[str, float | None] | None, name: str
     return None if value is None or other is None else value - other
 
 
-def trials_table(run: RunFiles) -> str:
-    """Every proposal of the search against the seed, in a short fine-tuning."""
+def trials_table(search: SearchResult | None) -> str:
+    """Every proposal of the search that was tried against the seed, in a short fine-tuning, budget by budget."""
     rows = [
         [
-            " / ".join(" ".join(stage) for stage in trial["layers"]),
-            giga(trial["madds"]),
-            f"{trial['difference']:+.4f} ± {trial['error']:.4f}",
-            "yes" if trial["chosen"] else "",
+            finalist.layers,
+            giga(finalist.cost["madds"]),
+            f"{finalist.difference:+.4f} ± {finalist.standard_error:.4f}",
+            NOTHING if finalist.probability_better is None else percent(finalist.probability_better),
+            "yes" if number == verdict.chosen else "",
         ]
-        for trial in run.trials
+        for verdict in (search.verdicts if search else ())
+        for number, finalist in enumerate(verdict.finalists)
+        if finalist.difference is not None
     ]
-    return table(["proposal, stage by stage", "MAdds", "loss against the seed", "chosen"], rows) if rows else ""
+    header = ["proposal, stage by stage", "MAdds", "loss against the seed", "better than it, %", "chosen"]
+    return table(header, rows) if rows else ""
 
 
 def ledger_table(run: RunFiles) -> str:

@@ -149,19 +149,18 @@ def difference_line(name: str, a: Sequence[float], b: Sequence[float]) -> str:
 
 
 def searches(runs: Sequence[RunFiles], groups: Sequence[Group]) -> list[str]:
-    """Method, wall time and repeatability of every search."""
+    """Strategy, size of the space, wall time and repeatability of every search."""
     times = [group.mean_seconds for group in groups if not group.is_seed and group.mean_seconds is not None]
     lines = []
     for run in runs:
         if not run.search:
             continue
-        wall = run.ledger.get("search", {}).get("wall_seconds")
-        ratio = f", {wall / fmean(times):.2f} times one fine-tuning" if wall is not None and times else ""
-        rank = run.search.get("repeatability")
+        wall, rank = run.search.wall_seconds, run.search.repeatability
+        ratio = f", {wall / fmean(times):.2f} times one fine-tuning" if times else ""
         lines.append(
-            f"search `{run.folder.name}`: method `{run.search['method']}`, independent searches: "
-            f"{len(run.search['replicas'])}, {minutes(wall)} min in all{ratio}; rank correlation between them: "
-            f"{'not measured' if rank is None else f'{rank:.2f}'}."
+            f"search `{run.folder.name}`: `{run.search.strategy}`, 10^{run.search.size_log10:.1f} architectures, "
+            f"independent searches: {len(run.search.worth.replicas)}, {minutes(wall)} min in all{ratio}; "
+            f"rank correlation between them: {'not measured' if rank is None else f'{rank:.2f}'}."
         )
     return lines
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fna.arch.space import Path
+from fna.arch.decision import Path
 from fna.errors import UserError
 
 Rows = Sequence[Sequence[float]]

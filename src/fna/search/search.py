@@ -8,16 +8,15 @@ they get neither weight decay nor momentum, as current torch has it (in the auth
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, variance
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fna.arch.space import Choices, Path, Space, expand, joined, madds_of
+from fna.arch.decision import Decision, Path, option_costs, path_of, size_log10
+from fna.arch.space import Space, expand
 from fna.config import Config, Search
 from fna.cost.count import candidate_madds
 from fna.files import write_json
@@ -25,6 +24,9 @@ from fna.nn.network import Network, build_supernet
 from fna.nn.supernet import SuperNet
 from fna.runs.run import MetricsLog, Run
 from fna.search.health import Rows, stage_health
+from fna.search.ranks import repeatability
+from fna.search.result import DecisionRecord, SearchResult, Strategy, read_result, write_result
+from fna.search.scores import worth
 from fna.search.swaps import score_swaps
 from fna.search.two_paths import Pairs, keep_others, sample_pairs
 from fna.tasks.task import Batch, Task
@@ -36,60 +38,56 @@ from fna.weights.initial import initial
 from fna.weights.remap import remap, remap_last, sort_channels
 from fna.weights.seeds import Seed
 
-COMBINE: dict[str, Callable[[Sequence[float]], float]] = {"mean": fmean, "worst": min}
-"""How replicas become one: their mean, or a candidate's worst score, so that only what all of them favour is chosen."""
-
 
 def make_space(task: Task, seed: Seed, how: Search) -> Space:
     """The configured space around the seed; the task's head may narrow it."""
     return expand(seed.arch, how.depths, how.kernels, how.expansions, task.head(seed.arch).taps)
 
 
-def search(run: Run, task: Task, seed: Seed) -> dict[str, Any]:
-    """Search, and return (and write to search/result.json) the logits of every alternative.
-
-    Keys: `layers` (name and candidates of each group that decides as one, a layer or a stage), `choices` (the candidate
-    index of each of its layers), `logits` (of all replicas together, by `combine`; their softmax are the
-    probabilities), `replicas` (logits of each), `repeatability` (rank correlation between replicas, within groups),
-    `madds` of each alternative.
-    """
-    done = run.read_json("search/result.json")
+def search(run: Run, task: Task, seed: Seed) -> SearchResult:
+    """Search, and return (and write to search/result.json) what every option is worth; a finished one is read."""
+    done = read_result(run.folder)
     if done is not None:
         return done
     how, space = run.config.search, make_space(task, seed, run.config.search)
     costs = candidate_madds(space, task.imgsz, run.config.output_stride)
-    choices = make_choices(space, seed, how)
+    decisions = make_decisions(space, seed, how)
     replicas = [search_once(run, task, seed, space, replica, costs) for replica in range(how.replicas)]
-    combine = COMBINE[how.combine]
-    logits = [[combine(values) for values in zip(*rows, strict=True)] for rows in zip(*replicas, strict=True)]
-    if how.method == "swaps":
-        logits = cautious(logits, picks_of(choices, space.path_of(seed.arch)), how.caution * standard_error(replicas))
-    result = {
-        "method": how.method,
-        "layers": [{"name": name, "candidates": texts} for name, texts in space.alternative_names(choices)],
-        "choices": choices,
-        "logits": logits,
-        "replicas": replicas,
-        "repeatability": repeatability(replicas),
-        "madds": madds_of(choices, costs),
-    }
-    write_json(run.folder / "search/result.json", result)
+    madds = option_costs(decisions, costs)
+    result = SearchResult(
+        format="fna-search-1",
+        strategy=strategy(how),
+        decisions=tuple(
+            DecisionRecord.of(decision, {"madds": row}) for decision, row in zip(decisions, madds, strict=True)
+        ),
+        size_log10=size_log10(decisions),
+        worth=worth(decisions, replicas, how),
+        repeatability=repeatability(decisions, replicas),
+        tried=(),
+        verdicts=(),
+        wall_seconds=wall_seconds(run),
+    )
+    write_result(run.folder, result)
     return result
 
 
-def make_choices(space: Space, seed: Seed, how: Search) -> Choices:
+def wall_seconds(run: Run) -> float:
+    """Of the search so far, trials included, as the run's ledger has it."""
+    entry = (run.read_json("cost.json") or {}).get("search", {})
+    return float(entry.get("wall_seconds", 0.0))
+
+
+def strategy(how: Search) -> Strategy:
+    """The name of the configured estimator."""
+    if how.method == "alphas":
+        return "alphas"
+    return "swaps-stage" if how.swap == "stage" else "swaps-layer"
+
+
+def make_decisions(space: Space, seed: Seed, how: Search) -> tuple[Decision, ...]:
     """What decides as one: whole stages where swaps are so configured, else every layer."""
-    whole = how.method == "swaps" and how.swap == "stage"
-    return space.stage_choices(space.path_of(seed.arch)) if whole else space.layer_choices()
-
-
-def picks_of(choices: Choices, path: Path) -> tuple[int, ...]:
-    """The alternative of every group that makes up `path`."""
-    picks, first = [], 0
-    for group in choices:
-        picks.append(group.index(path[first : first + len(group[0])]))
-        first += len(group[0])
-    return tuple(picks)
+    path = space.path_of(seed.arch)
+    return space.stage_decisions(path) if strategy(how) == "swaps-stage" else space.layer_decisions(path)
 
 
 def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, costs: list[list[int]]) -> Rows:
@@ -99,8 +97,7 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
     if finished is not None:
         return finished
     network = super_network(config, task, seed, space, replica)
-    supernet, choices = network.backbone, make_choices(space, seed, how)
-    seed_picks = picks_of(choices, space.path_of(seed.arch))
+    supernet, decisions = network.backbone, make_decisions(space, seed, how)
     assert isinstance(supernet, SuperNet)
     model, weights, alphas = run.setup(network, *optimizers(network, supernet, how))
     weight_samples, alpha_samples = task.splits(replica)
@@ -128,7 +125,7 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
 
         # 2. Weights: one path, so that a step costs one network and not seven.
         batch = to_device(run, next(weight_batches))
-        path = sample_path(choices, seed_picks, supernet, how, (config.seed, replica, step), learning)
+        path = sample_path(decisions, supernet, how, (config.seed, replica, step), learning)
         set_lr(weights, learning_rate(step, times, how))
         loss = training_step(run, task, model, weights, batch, how.clip, path)
         if step % 20 == 0:
@@ -140,7 +137,7 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
 
     if how.method == "swaps":
         batches = stream(run, task, alpha_data, how.batch, 0, how.swap_batches)
-        logits = score_swaps(run, task, model, choices, seed_picks, batches, f"{folder}/swaps")
+        logits = score_swaps(run, task, model, decisions, batches, f"{folder}/swaps")
     else:
         logits = [alpha.tolist() for alpha in supernet.alphas]
     write_json(run.folder / folder / "logits.json", logits)
@@ -263,8 +260,7 @@ def one_shape(config: Config) -> bool:
 
 
 def sample_path(
-    choices: Choices,
-    seed_picks: Sequence[int],
+    decisions: Sequence[Decision],
     supernet: SuperNet,
     how: Search,
     key: tuple[int, int, int],
@@ -274,11 +270,11 @@ def sample_path(
     generator = random.Random(repr(key))
     if from_alphas:
         return tuple(generator.choices(range(len(row)), row)[0] for row in supernet.probability_rows())
-    picks = [
-        generator.randrange(len(group)) if generator.random() < how.explore else own
-        for group, own in zip(choices, seed_picks, strict=True)
-    ]
-    return joined(choices, picks)
+    pick = tuple(
+        generator.randrange(len(decision.options)) if generator.random() < how.explore else decision.seed_option
+        for decision in decisions
+    )
+    return path_of(decisions, pick)
 
 
 def alpha_columns(space: Space, probabilities: Rows) -> dict[str, float]:
@@ -310,53 +306,3 @@ def show_health(run: Run, space: Space, probabilities: Rows, label: str) -> None
                 f"  warning: stage {health.stage} collapses into skips (probability {health.skip:.2f}). What helps: "
                 "search.method swaps; else a smaller search.alpha_lr or search.cost_weight, a later search.alpha_epoch"
             )
-
-
-PENALTIES = (0.0, 4.0, 0.5, 0.75)
-"""What a change costs in the readings of the scores, in units of the largest gain: nothing; so much that only as many
-changes are made as the budget forces; and two in between."""
-
-
-def score_sets(result: dict[str, Any], seed_picks: Sequence[int], how: Search) -> list[Rows]:
-    """The scores to derive from: the configured ones, and with trials other readings of them that a trial may prefer.
-
-    Those are the mean over replicas with more or less taken off every change, and each replica by itself.
-    """
-    if how.trials == 0 or how.method == "alphas":
-        return [result["logits"]]
-    replicas = result["replicas"]
-    mean = [[fmean(values) for values in zip(*rows, strict=True)] for rows in zip(*replicas, strict=True)]
-    gain = max(max(row) for row in mean)
-    return [*(cautious(mean, seed_picks, penalty * gain) for penalty in PENALTIES), result["logits"], *replicas]
-
-
-def standard_error(replicas: Sequence[Rows]) -> float:
-    """Of the mean score of a candidate, pooled over all candidates, from what replicas disagree on; 0 with one."""
-    if len(replicas) < 2:
-        return 0.0
-    cells = [values for rows in zip(*replicas, strict=True) for values in zip(*rows, strict=True)]
-    # The seed's own candidates score 0 in every replica: they are the reference, not an estimate.
-    estimates = [variance(values) / len(values) for values in cells if any(values)]
-    return math.sqrt(fmean(estimates)) if estimates else 0.0
-
-
-def cautious(logits: Rows, seed_picks: Sequence[int], penalty: float) -> Rows:
-    """Scores with `penalty` taken off every alternative but the seed's own: a change has to earn it to be chosen."""
-    return [
-        [value if candidate == own else value - penalty for candidate, value in enumerate(row)]
-        for row, own in zip(logits, seed_picks, strict=True)
-    ]
-
-
-def repeatability(replicas: Sequence[Rows]) -> float | None:
-    """Mean Spearman rank correlation between replicas of all candidates' logits, each layer's mean taken out.
-
-    1: independent searches prefer the same candidates; 0: the search is noise. None with a single replica.
-    """
-    flat = [torch.cat([torch.tensor(row) - sum(row) / len(row) for row in rows]).double() for rows in replicas]
-    ranks = torch.stack([values.argsort().argsort().double() for values in flat])
-    if len(ranks) < 2:
-        return None
-    matrix = torch.corrcoef(ranks)
-    n = len(ranks)
-    return float((matrix.sum() - n) / (n * (n - 1)))

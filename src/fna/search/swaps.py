@@ -1,8 +1,8 @@
 """What a change is worth, measured by pairs: the held-out loss when it alone is swapped into the seed's path.
 
-A trained super network runs the seed's path and every path that differs from it in one group (a layer, or a whole
-stage), all on the same batches, so that what the batches have in common cancels. The scores add up over groups to first
-order, which is what the exact derivation under a budget assumes.
+A trained super network runs the seed's path and every path that differs from it in one decision (a layer, or a whole
+stage), all on the same batches, so that what the batches have in common cancels. The scores add up over decisions to
+first order, which is what the exact derivation under a budget assumes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from fna.arch.space import Choices, Path, joined
+from fna.arch.decision import Decision, Path, path_of, seed_pick
 from fna.nn.supernet import Memory
 from fna.runs.run import Run
 from fna.tasks.task import Batch, Task
@@ -20,13 +20,14 @@ TEMPERATURE = 0.01
 """Loss difference per unit of logit, about the standard error of one score; the derivation does not depend on it."""
 
 
-def single_swaps(choices: Choices, seed_picks: Sequence[int]) -> list[tuple[int, int, Path]]:
-    """(group, alternative, path) of every path that differs from the seed's in one group."""
+def single_swaps(decisions: Sequence[Decision]) -> list[tuple[int, int, Path]]:
+    """(decision, option, path) of every path that differs from the seed's in one decision."""
+    seed = seed_pick(decisions)
     return [
-        (g, alternative, joined(choices, (*seed_picks[:g], alternative, *seed_picks[g + 1 :])))
-        for g, group in enumerate(choices)
-        for alternative in range(len(group))
-        if alternative != seed_picks[g]
+        (d, option, path_of(decisions, (*seed[:d], option, *seed[d + 1 :])))
+        for d, decision in enumerate(decisions)
+        for option in range(len(decision.options))
+        if option != decision.seed_option
     ]
 
 
@@ -43,16 +44,15 @@ def score_swaps(
     run: Run,
     task: Task,
     model: nn.Module,
-    choices: Choices,
-    seed_picks: Sequence[int],
+    decisions: Sequence[Decision],
     batches: Iterator[Batch],
     folder: str,
 ) -> list[list[float]]:
-    """Logits (groups, alternatives): minus the mean loss change over `batches`, over `TEMPERATURE`; 0 for the seed's.
+    """Logits (decisions, options): minus the mean loss change over `batches`, over `TEMPERATURE`; 0 for the seed's.
 
     Resumes after the last whole batch; the loss table is kept in FOLDER/last.ckpt.
     """
-    swaps, seed_path = single_swaps(choices, seed_picks), joined(choices, seed_picks)
+    swaps, seed_path = single_swaps(decisions), path_of(decisions, seed_pick(decisions))
     state = run.load_state(f"{folder}/last.ckpt")
     table: list[list[float]] = state["table"] if state else []
     held = list(batches)
@@ -73,7 +73,7 @@ def score_swaps(
         first, *others = torch.stack([reference, *losses]).tolist()
         table.append([other - first for other in others])
 
-    logits = [[0.0] * len(group) for group in choices]
-    for (g, alternative, _), changes in zip(swaps, zip(*table, strict=True), strict=True):
-        logits[g][alternative] = -sum(changes) / len(changes) / TEMPERATURE
+    logits = [[0.0] * len(decision.options) for decision in decisions]
+    for (d, option, _), changes in zip(swaps, zip(*table, strict=True), strict=True):
+        logits[d][option] = -sum(changes) / len(changes) / TEMPERATURE
     return logits

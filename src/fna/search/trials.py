@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any
 
 from torch import Tensor
 
@@ -34,16 +33,19 @@ from fna.weights.seeds import Seed
 
 @dataclass(frozen=True)
 class Trial:
-    """An architecture against the seed: mean difference of the training loss (negative is better), and its error."""
+    """An architecture against the seed: differences of the mean training loss, one a random seed (negative is better).
+
+    `error` is the standard error of their mean, the `difference`.
+    """
 
     arch: Arch
-    difference: float
+    differences: tuple[float, ...]
     error: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """Layers by stage, difference and error, for trials.json."""
-        layers = [[str(op) for op in stage.layers] for stage in self.arch.stages]
-        return {"layers": layers, "difference": self.difference, "error": self.error}
+    @property
+    def difference(self) -> float:
+        """The mean over random seeds."""
+        return fmean(self.differences)
 
     def __str__(self) -> str:
         return f"loss {self.difference:+.4f} ± {self.error:.4f} against the seed"
@@ -61,14 +63,14 @@ def compare(run: Run, task: Task, seed: Seed, archs: Sequence[Arch], folder: str
     for arch in archs:
         name = f"{folder}/{hashlib.sha256(arch.to_json().encode()).hexdigest()[:8]}"
         ours = [losses(run, task, seed, arch, name, replica) for replica in replicas]
-        trials.append(Trial(arch, *mean_difference(ours, theirs)))
+        trials.append(Trial(arch, *differences(ours, theirs)))
     return trials
 
 
-def mean_difference(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """Mean of `ours` - `theirs` over the second half of the steps, and its standard error; one row a random seed.
+def differences(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], float]:
+    """Means of `ours` - `theirs` over the second half of the steps, one row a random seed, and their mean's error.
 
-    The error is that of the spread over steps, or over random seeds where that is larger.
+    The standard error is that of the spread over steps, or over random seeds where that is larger.
     """
     rows = [
         [a - b for a, b in zip(our, their, strict=True)][len(our) // 2 :]
@@ -76,7 +78,7 @@ def mean_difference(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[f
     ]
     means = [fmean(row) for row in rows]
     over_steps = math.sqrt(sum(standard_error(row) ** 2 for row in rows)) / len(rows)
-    return fmean(means), max(over_steps, standard_error(means) if len(means) > 1 else 0.0)
+    return tuple(means), max(over_steps, standard_error(means) if len(means) > 1 else 0.0)
 
 
 def standard_error(values: Sequence[float]) -> float:

@@ -22,10 +22,9 @@ from fna.search.search import (
     Times,
     alpha_step,
     cost_tensors,
-    make_choices,
+    make_decisions,
     make_space,
     optimizers,
-    picks_of,
     records_mixture,
     sample_path,
     super_network,
@@ -188,8 +187,8 @@ def search_steps(run: Run, task: RandomTask, seed: Seed, batch: int | None) -> S
     """A weight step (on paths as before the alphas start), an alpha step and the scoring of one batch."""
     config, how = run.config, run.config.search
     space = make_space(task, seed, how)
-    network, choices = super_network(config, task, seed, space, 0), make_choices(space, seed, how)
-    supernet, seed_picks = network.backbone, picks_of(choices, space.path_of(seed.arch))
+    network, decisions = super_network(config, task, seed, space, 0), make_decisions(space, seed, how)
+    supernet = network.backbone
     assert isinstance(supernet, SuperNet)
     model, weights, alphas = run.setup(network, *optimizers(network, supernet, how))
     model.train()
@@ -200,13 +199,13 @@ def search_steps(run: Run, task: RandomTask, seed: Seed, batch: int | None) -> S
     steps, scorings = count(), count()
 
     def weight() -> None:
-        path = sample_path(choices, seed_picks, supernet, how, (config.seed, 0, next(steps)), False)
+        path = sample_path(decisions, supernet, how, (config.seed, 0, next(steps)), False)
         training_step(run, task, model, weights, to_device(run, images), how.clip, path)
 
     return {
         "weight": weight,
         "alpha": lambda: alpha_step(run, task, model, supernet, alphas, to_device(run, images), costs),
-        "score": lambda: score_swaps(run, task, model, choices, seed_picks, iter([images]), str(next(scorings))),
+        "score": lambda: score_swaps(run, task, model, decisions, iter([images]), str(next(scorings))),
     }
 
 

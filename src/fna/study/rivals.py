@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fna.arch.arch import Arch
-from fna.arch.space import Path, Space
+from fna.arch.decision import Path
+from fna.arch.space import Space
 from fna.errors import UserError
 from fna.search.derive import derive
 

@@ -12,12 +12,13 @@ from fna.nn.cost import count_model
 from fna.pipeline import prepare
 from fna.report.files import RunFiles
 from fna.report.text import percent
-from fna.search.search import make_space
+from fna.search.ranks import spearman
+from fna.search.search import make_space, strategy
 from fna.study.command import conduct, parsed, random_seeds, study_parser
 from fna.study.plan import Step, Study
 from fna.study.rivals import Limit, largest_arch, random_archs, untrained_arch
 from fna.study.table import Filled, Row, fill, write_table
-from fna.study.validity import LEAST, prediction, spearman
+from fna.study.validity import LEAST, prediction
 from fna.weights.plain import searchable
 
 ESTIMATORS: dict[str, dict[str, Any]] = {
@@ -76,12 +77,6 @@ def plan(config: Config, given: dict[str, Any], limit: Limit) -> Study:
     return Study("search", Path(given["out"]), given["data"], config, tuple(steps), archs)
 
 
-def configured(config: Config) -> str:
-    """The estimator that the configuration itself names."""
-    how = config.search
-    return "alphas" if how.method == "alphas" else f"swaps-{how.swap}"
-
-
 NAMES = {
     "seed": "seed architecture",
     "largest": "largest under the budget",
@@ -91,7 +86,7 @@ NAMES = {
 
 def tabulate(study: Study, limit: Limit) -> None:
     """The table, repeatability and validity from what is finished."""
-    own = f"searched by {configured(study.config)}"
+    own = f"searched by {strategy(study.config.search)}"
     rows = [row(study, name, f"searched by {name}", own) for name in ESTIMATORS]
     rows += [row(study, name, text, own) for name, text in NAMES.items()]
     drawn = [row(study, name, name, own) for name in study.archs if name.startswith("random-")]
@@ -138,7 +133,7 @@ def validity(study: Study, limit: Limit, estimator: str, filled: list[Filled]) -
     predicted = [prediction(result, limit.space, arch) for arch in archs]
     scores = [fmean(part.group.scores()) for part in archs.values()]
     return {
-        "repeatability": result["repeatability"],
+        "repeatability": result.repeatability,
         "validity": spearman(predicted, scores),
         "rows": [part.row.name for part in archs.values()],
         "predicted": predicted,
