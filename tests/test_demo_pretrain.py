@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fna.arch.heads import ssdlite
+from fna.arch.heads import describe
 from fna.arch.zoo import mobilenet_v2
 from fna.demo.drawing import SHAPES
 from fna.demo.pretrain import MEAN, STD, Pretraining, draw_pictures, normalised, pretrain_seed
@@ -26,7 +26,7 @@ def test_the_seed_file_is_one_that_a_backbone_and_a_last_convolution_load_whole(
     last = {name: tensor for name, tensor in seed.weights.items() if name.startswith("last.")}
     backbone = {name: tensor for name, tensor in seed.weights.items() if name not in last}
     Backbone(seed.arch).load_state_dict(backbone)  # strict: nothing is missing, nothing is left over
-    head = build_head(ssdlite(seed.arch, 4))
+    head = build_head(describe("ssdlite", seed.arch, 4, 32))
     assert last.keys() == {name for name in head.state_dict() if name.startswith("last.")}
     started, _ = remap_last(seed.weights, head.state_dict())
     assert all(torch.equal(started[name], tensor) for name, tensor in last.items())

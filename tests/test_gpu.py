@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 
-import fna.nn.heads
+import fna.nn.heads.parts
 from alphas import gradients_of, spread_alphas
 from benchmarks.alpha_step import one_by_one, ours, start
 from benchmarks.cases import opened, small_cases
@@ -119,7 +119,7 @@ def test_a_recorded_mixture_is_the_mixture(case: int, precision: str) -> None:
 
 @pytest.mark.usefixtures("_double")
 def test_loss_and_gradients_are_those_of_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fna.nn.heads, "DROPOUT", 0.0)  # which draws other numbers on each device
+    monkeypatch.setattr(fna.nn.heads.parts, "DROPOUT", 0.0)  # which draws other numbers on each device
     found = {}
     for device in ("cpu", "cuda"):
         settings = Settings(device, size="tiny")

@@ -2,9 +2,9 @@
 
 import sys
 
-import fna.nn.heads
+import fna.nn.heads.parts
 from fna.cli.main import main
 
 if __name__ == "__main__":
-    fna.nn.heads.DROPOUT = 0.0
+    fna.nn.heads.parts.DROPOUT = 0.0
     sys.exit(main())

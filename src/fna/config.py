@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from fna.arch.arch import parse_imgsz
-from fna.arch.heads import DEFAULT_OUTPUT_STRIDE, DETECTORS
+from fna.arch.heads import HEADS, HeadKind, head_from_data, parse_head
 from fna.arch.space import SPACES
 from fna.errors import UserError, unknown
 
@@ -35,6 +35,17 @@ def parse_hw(value: object) -> object:
 
 
 ImageSize = Annotated[PositiveHW, BeforeValidator(parse_hw)]
+
+
+def head_text(value: object) -> object:
+    """A head in its shortest text, from a longer one or its JSON form; `auto` and what is neither are passed on."""
+    if isinstance(value, dict):
+        return str(head_from_data(value))
+    return str(parse_head(value)) if isinstance(value, str) and value != AUTO else value
+
+
+AUTO = "auto"
+HeadText = Annotated[str, BeforeValidator(head_text)]
 
 
 def split_commas(value: object) -> object:
@@ -266,7 +277,11 @@ SSD_SIZE = (320, 320)
 CLASSIFIER_SIZE = (224, 224)
 RETINANET_SHORT_SIDE = 800
 """Paper A.1."""
-HEADS_OF_TASK = {"seg": ("deeplabv3", "deeplabv3plus", "dpc"), "det": ("ssdlite", "retinanet"), "cls": ("classifier",)}
+HEADS_OF_TASK = {
+    "seg": ("fpn", "lraspp", "deeplabv3", "deeplabv3plus", "dpc"),
+    "det": ("ssdlite", "retinanet"),
+    "cls": ("classifier",),
+}
 """The heads of each task, its default first."""
 
 
@@ -278,10 +293,12 @@ class Config(Section):
     weights: str = Field("none", description="FILE, DEFAULT (the library's), torchvision:NAME, timm:NAME, or none")
     mean: Triple | None = Field(None, description="input mean of RGB in [0, 1]; default: the seed's")
     std: Triple | None = Field(None, description="input std; default: the seed's")
-    head: Literal["auto", "deeplabv3", "deeplabv3plus", "dpc", "ssdlite", "retinanet", "classifier"] = Field(
-        "auto", description="auto: deeplabv3 for segmentation, ssdlite for detection, classifier for classification"
+    head: HeadText = Field(
+        AUTO,
+        description=f"{', '.join(HEADS)}, with options as in fpn(width=64); auto: fpn for segmentation, ssdlite for "
+        "detection, classifier for classification",
     )
-    output_stride: Literal[0, 8, 16, 32] = Field(0, description="0: 16 for segmentation, else 32")
+    output_stride: Literal[0, 8, 16, 32] = Field(0, description="0: what the head has by itself")
     imgsz: ImageSize | None = Field(
         None,
         description="HxW at which images are read and costs counted; default: segmentation as they are (costs at the "
@@ -319,6 +336,11 @@ class Config(Section):
     )
     checkpoint_minutes: PositiveFloat = Field(2.0, description="save the state at least this often")
 
+    @property
+    def head_kind(self) -> HeadKind:
+        """The head with its options; the configuration is `resolved`."""
+        return parse_head(self.head)
+
     @model_validator(mode="after")
     def _plain_norms_cannot_be_silenced(self) -> Self:
         if self.remap.depth == "identity" and self.search.norm == "plain":
@@ -333,16 +355,17 @@ def resolved(config: Config, task: str) -> Config:
     """
     if config.task not in ("auto", task):
         raise UserError(f"task is {config.task!r}, but the data are for the task {task!r}")
-    head = HEADS_OF_TASK[task][0] if config.head == "auto" else config.head
+    kind = parse_head(HEADS_OF_TASK[task][0] if config.head == AUTO else config.head)
+    head = kind.name
     if head not in HEADS_OF_TASK[task]:
         raise UserError(f"head {head!r} does not fit the task {task!r}; its heads are {', '.join(HEADS_OF_TASK[task])}")
-    stride = config.output_stride or DEFAULT_OUTPUT_STRIDE[head]
+    stride = config.output_stride or kind.output_stride
+    if stride not in kind.output_strides:
+        raise UserError(f"output_stride is {stride}, but the head {head} needs {kind.strides_text}")
     depths = config.search.depths or SPACES[head if head in SPACES else "segmentation"][0]
     search = config.search.model_copy(update={"depths": depths})
-    found: dict[str, Any] = {"task": task, "head": head, "output_stride": stride, "search": search}
-    if head in DETECTORS:
-        if stride != 32:
-            raise UserError(f"output_stride is {stride}, but the head {head} needs 32")
+    found: dict[str, Any] = {"task": task, "head": str(kind), "output_stride": stride, "search": search}
+    if task == "det":
         found |= _detector_sizes(head, config)
     if task == "cls":
         found["imgsz"] = config.imgsz or CLASSIFIER_SIZE

@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fna.arch.arch import Arch, Stage
-from fna.arch.heads import DETECTORS, HEADS, describe
+from fna.arch.heads import HEADS, describe, parse_head
 from fna.arch.layers import Conv, MBConv
 from fna.arch.space import named_space
 from fna.arch.zoo import build
@@ -28,6 +28,11 @@ from fna.nn.heads import build_head
 from fna.nn.network import Network
 
 ROWS = ["classifier", "deeplabv3", "deeplabv3plus", "dpc", "retinanet", "ssdlite"]
+VARIANTS = [
+    *("fpn", "fpn(width=32, taps=2+4+8+16)", "lraspp", "lraspp(width=24, tap=4)", "deeplabv3(width=64, rates=3+9)"),
+    "deeplabv3plus(width=64, low=12, decoder=24, tap=8, light=true)",
+    "retinanet(width=32)",
+]
 
 
 def test_published_rows_come_out_to_the_last_digit(shared: Path) -> None:
@@ -71,6 +76,8 @@ def test_the_backbone_at_output_stride_8_costs_what_was_counted_independently() 
         ("mobilenet_v2", "retinanet", 32, (320, 224)),
         ("fna_ssdlite", "ssdlite", 32, (320, 320)),
         ("fna_deeplabv3", "ssdlite", 32, (65, 97)),
+        *(("fna_deeplabv3", variant, 32, (65, 97)) for variant in VARIANTS),
+        *(("fna_retinanet", variant, 16, (66, 130)) for variant in VARIANTS[:-1]),
     ],
 )
 def test_counts_are_those_of_the_built_module(
@@ -98,7 +105,7 @@ def test_counts_are_those_of_the_built_module(
 @pytest.mark.parametrize("head_name", ROWS)
 def test_bias_adds_are_one_per_output_of_a_biased_convolution(head_name: str) -> None:
     arch = build("fna_deeplabv3", 0.1)
-    output_stride = 32 if head_name in DETECTORS else 16
+    output_stride = HEADS[head_name].output_stride
     head = describe(head_name, arch, 5, output_stride)
     with torch.device("meta"):
         network = Network(Backbone(arch, head.taps, output_stride), build_head(head)).eval()
@@ -162,4 +169,4 @@ def test_an_unknown_head_and_an_impossible_image_size_are_errors() -> None:
         count_backbone(arch, (0, 224))
     with pytest.raises(UserError, match="the head ssdlite needs output stride 32, got 16"):
         describe("ssdlite", arch, 7, 16)
-    assert set(HEADS) == set(ROWS)
+    assert set(HEADS) == {parse_head(text).name for text in (*ROWS, *VARIANTS)}

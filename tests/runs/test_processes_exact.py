@@ -15,7 +15,7 @@ import torch
 from torch import multiprocessing, nn
 from torch.nn.utils import clip_grad_norm_
 
-import fna.nn.heads
+import fna.nn.heads.parts
 from drawn import TINY, configured, draw_data
 from drawn_boxes import draw_boxes
 from fna.config import Config
@@ -47,7 +47,7 @@ def connect(rank: int, port: int, world: int) -> None:
     torch.set_num_threads(1)
     where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0"} | where
-    fna.nn.heads.DROPOUT = 0.0
+    fna.nn.heads.parts.DROPOUT = 0.0
 
 
 class Alone:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fna.arch.arch import HW, Arch, Place, Stage, Tap, places
 from fna.arch.decision import Decision, Path
-from fna.arch.heads import DEFAULT_OUTPUT_STRIDE, describe
+from fna.arch.heads import HEADS, describe
 from fna.arch.layers import MBConv, Op, Skip
 from fna.errors import UserError, unknown
 
@@ -199,7 +199,7 @@ def named_space(seed: Arch, name: str) -> Space:
         raise unknown("space", name, SPACES)
     depths, head = SPACES[name]
     # The taps depend neither on the number of classes nor on the output stride.
-    return expand(seed, depths, taps=describe(head, seed, 1, DEFAULT_OUTPUT_STRIDE[head]).taps)
+    return expand(seed, depths, taps=describe(head, seed, 1, HEADS[head].output_stride).taps)
 
 
 def space_places(space: Space, imgsz: HW = (224, 224), output_stride: int = 32) -> list[tuple[Place, tuple[Op, ...]]]:

@@ -45,11 +45,12 @@ def count(words: list[str]) -> int:
     parser.add_argument(
         "--head",
         default="none",
-        help="classifier, deeplabv3, deeplabv3plus, dpc, ssdlite, retinanet, or none: the backbone alone",
+        help="fpn, lraspp, deeplabv3, deeplabv3plus, dpc, ssdlite, retinanet or classifier, with options as in "
+        "'fpn(width=64)'; none: the backbone alone",
     )
     parser.add_argument("--imgsz", default="224", help="HxW, one number is a square")
     parser.add_argument("--classes", type=int, default=1000)
-    parser.add_argument("--os", type=int, help="output stride; default 16 for the DeepLab heads, else 32")
+    parser.add_argument("--os", type=int, help="output stride; default: what the head has by itself")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(words)
     from fna.arch import heads
@@ -66,8 +67,9 @@ def count(words: list[str]) -> int:
     imgsz, cost = parse_imgsz(args.imgsz), import_module("fna.cost.count" if isinstance(arch, Arch) else "fna.nn.cost")
     if args.classes < 1:
         raise UserError(f"--classes must be at least 1, got {args.classes}")
-    stride = heads.DEFAULT_OUTPUT_STRIDE.get(args.head, 32) if args.os is None else args.os
-    head = None if args.head == "none" else heads.describe(args.head, arch, args.classes, stride)
+    kind = None if args.head == "none" else heads.parse_head(args.head)
+    stride = args.os or (32 if kind is None else kind.output_stride)
+    head = None if kind is None else heads.describe(kind, arch, args.classes, stride)
     whole, backbone = cost.count_model(arch, head, imgsz, stride), cost.count_backbone(arch, imgsz, stride)
     if args.json:
         print(json.dumps(whole.as_dict() | {"backbone": backbone.as_dict()}, indent=1))

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fna.arch.arch import Arch
-from fna.arch.heads import classifier
+from fna.arch.heads import describe
 from fna.arch.zoo import mobilenet_v2
 from fna.demo.drawing import HW, SHAPES, expose, grid, muted, place, surfaces, vivid
 from fna.demo.scenes import GROUND, SKY
@@ -89,7 +89,7 @@ def pretrain_seed(path: str | Path, random_seed: int, how: Pretraining | None = 
     """
     how = how or Pretraining()
     arch = mobilenet_v2(how.width)
-    network = build(arch, classifier(arch, len(SHAPES)), 32, random_seed)
+    network = build(arch, describe("classifier", arch, len(SHAPES), 32), 32, random_seed)
     _start_shallow(network)
     optimizer = torch.optim.AdamW(network.parameters(), how.lr, weight_decay=0.01)
     right: list[float] = []

@@ -1,5 +1,8 @@
 """Modules of a layer, built from its convolutions as data."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -7,7 +10,12 @@ from fna.arch.arch import Place
 from fna.arch.heads import Head
 from fna.arch.layers import Conv, MBConv
 
-ACTIVATIONS: dict[str | None, type[nn.Module]] = {"relu6": nn.ReLU6, "relu": nn.ReLU, None: nn.Identity}
+ACTIVATIONS: dict[str | None, Callable[[], nn.Module]] = {
+    "relu6": partial(nn.ReLU6, inplace=True),
+    "relu": partial(nn.ReLU, inplace=True),
+    "sigmoid": nn.Sigmoid,
+    None: nn.Identity,
+}
 
 
 class StridedConv2d(nn.Conv2d):
@@ -53,8 +61,7 @@ class ConvNormActivation(nn.Module):
         self.norm: nn.Module = nn.Identity()
         if conv.norm:
             self.norm = nn.BatchNorm2d(conv.cout, affine=not plain_norm, track_running_stats=not plain_norm)
-        activation = ACTIVATIONS[conv.activation]
-        self.activation = activation() if conv.activation is None else activation(inplace=True)
+        self.activation = ACTIVATIONS[conv.activation]()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, cin, H, W) -> (N, cout, ceil(H / stride), ceil(W / stride))."""

@@ -51,7 +51,7 @@ class RandomDetection(Detection):
         self.classes = tuple(map(str, range(classes)))
         short, long = config.detection.short_side or RETINANET_SHORT_SIDE, config.detection.long_side
         self.resize, self.imgsz = sizing(config, (min(short, long), long))
-        self.detector = DETECTORS[config.head](classes, config.detection)
+        self.detector = DETECTORS[config.head_kind.name](classes, config.detection)
 
     def shape(self, augment: Augment) -> HW:
         """Height and width of training images."""

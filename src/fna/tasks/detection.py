@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from fna.arch.arch import HW
+from fna.arch.heads import parse_head
 from fna.config import Augment, Config
 from fna.config import Detection as DetectionConfig
 from fna.data.reading.box_dataset import BoxAugment, DetectionDataset, Resize, collate
@@ -30,9 +31,13 @@ class Detection(CheckedTask):
     def __init__(self, config: Config, data: DetectionData, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__(config, data, mean, std)
         self.resize, self.imgsz = sizing(config, self.commonest_size())
-        if config.head == "ssdlite" and max(self.imgsz) <= ONE_CELL and 1 in (config.adapt.batch, config.search.batch):
+        if (
+            config.head_kind.name == "ssdlite"
+            and max(self.imgsz) <= ONE_CELL
+            and 1 in (config.adapt.batch, config.search.batch)
+        ):
             raise UserError("ssdlite needs batches of at least 2 at this size: its last map has one cell, and a norm")
-        self.detector: Detector = DETECTORS[config.head](len(self.classes), config.detection)
+        self.detector: Detector = DETECTORS[config.head_kind.name](len(self.classes), config.detection)
 
     def counted(self) -> str:
         """Boxes of each split."""
@@ -42,7 +47,7 @@ class Detection(CheckedTask):
     def summary(self) -> list[str]:
         """What was found in the data, in a few lines."""
         lines, empty = super().summary(), self.report.splits["train"].empty_images
-        if empty and self.config.head == "ssdlite":
+        if empty and self.config.head_kind.name == "ssdlite":
             lines.append(f"warning: SSDLite learns nothing from the {empty} training images without boxes")
         return lines
 
@@ -141,7 +146,7 @@ def detect(detector: Detector, model: nn.Module, batch: Batch) -> list[dict[str,
 def detector_of(info: NetworkInfo) -> tuple[Detector, Resize]:
     """The rules of a trained detector and how its images are resized, from what is written beside its weights."""
     how = DetectionConfig.model_validate(info.detection or {})
-    return DETECTORS[info.head](len(info.classes), how), resizing(how, info.imgsz)
+    return DETECTORS[parse_head(info.head).name](len(info.classes), how), resizing(how, info.imgsz)
 
 
 def resizing(how: DetectionConfig, imgsz: HW) -> Resize:

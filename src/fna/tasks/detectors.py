@@ -1,7 +1,7 @@
 """What a detector's raw outputs mean: anchors, matching, losses and suppression, all of them torchvision's.
 
 torchvision keeps these as methods of its models. The models here have no weights (they live on the meta device) and are
-never run; the network that is trained is `fna.nn.detection`'s.
+never run; the network that is trained is `fna.nn.heads.detection`'s.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from torchvision.models.detection.retinanet import RetinaNet, RetinaNetHead
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import box_iou
 
-from fna.arch.heads import SSD_ANCHORS
+from fna.arch.heads.ssdlite import SSD_ANCHORS
 from fna.config import Detection
 
 Target = dict[str, Tensor]
@@ -30,7 +30,7 @@ Whole pixels, rounded down, as torchvision has them."""
 
 
 class Detector:
-    """The rules of a kind of detector. `outputs` are those of `fna.nn.detection`, `hw` the batch's height and width.
+    """The rules of a kind of detector. `outputs`: see `fna.nn.heads.detection`; `hw`: height and width of the batch.
 
     The settings come with their thresholds filled in (`fna.config.thresholds`).
     """

@@ -43,7 +43,7 @@ def load(run_or_file: str | Path, stage: str = "train") -> TrainedNetwork:
     """The trained network of a run's stage (`train`, `seed`, ...) or of a .safetensors file, in eval mode, on the CPU.
 
     forward: images (N, 3, H, W), float, RGB in [0, 1] minus `info.mean` over `info.std` -> logits (N, classes, H, W),
-    (N, classes) of a classifier, or for a detector the raw outputs of `fna.nn.detection`, of which
+    (N, classes) of a classifier, or for a detector the raw outputs of `fna.nn.heads.detection`, of which
     `fna.tasks.detection.detector_of` makes boxes.
     Raises UserError where there is no network, or none written by fna.
     """

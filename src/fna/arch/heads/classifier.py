@@ -1,0 +1,22 @@
+"""The classifier that a seed was pretrained with."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fna.arch.arch import Outputs, deepest, tap_channels
+from fna.arch.heads.head import DEEP, VECTOR, Head, HeadConv, score, seeds_last
+from fna.arch.heads.kind import HeadKind
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier(HeadKind):
+    """Last 1x1 convolution, average pooling, linear layer (MobileNetV2, arXiv 1801.04381, table 2)."""
+
+    name: ClassVar[str] = "classifier"
+    module: ClassVar[str] = "classifier:Classifier"
+
+    def describe(self, arch: Outputs, classes: int, output_stride: int) -> Head:
+        """Reads the last stage."""
+        deep = deepest(arch)
+        last = seeds_last(arch, tap_channels(arch, deep), DEEP)
+        return Head(self, (deep,), (last, HeadConv(score(arch.last, classes, "linear"), (VECTOR,), linear=True)))

@@ -1,0 +1,46 @@
+"""The light feature pyramid for masks."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+from fna.arch.arch import Outputs, Tap, deepest, stages_at_stride, tap_channels
+from fna.arch.heads.head import LOW, VECTOR, At, Head, HeadConv, relu, score, separable
+from fna.arch.heads.kind import HeadKind, Numbers
+from fna.arch.layers import Conv
+from fna.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Fpn(HeadKind):
+    """A feature pyramid (arXiv 1612.03144) of separable convolutions, with a pooled context.
+
+    A 1x1 to `width` channels on the last stage of every stride in `taps` and on the deepest one, to which a 1x1 of its
+    mean over the image is added; from there up, sums with bilinear interpolation and a separable 3x3 after each; one
+    more separable 3x3 at the finest and a biased 1x1. All but the last have norms, all but the 1x1 on stages have ReLU.
+    """
+
+    name: ClassVar[str] = "fpn"
+    module: ClassVar[str] = "fpn:Fpn"
+
+    width: int = 96
+    taps: Numbers = (4, 8, 16)
+
+    def __post_init__(self) -> None:
+        # Not super(): dataclasses with slots are new classes, which its short form does not know.
+        HeadKind.__post_init__(self)
+        if any(fine >= coarse for fine, coarse in pairwise(self.taps)):
+            raise UserError(f"fpn: taps are strides from fine to coarse, such as 4+8+16, got {self.taps}")
+
+    def describe(self, arch: Outputs, classes: int, output_stride: int) -> Head:
+        """Reads the last stage at every stride of `taps`, and the deepest one."""
+        deep, width = deepest(arch), self.width
+        skips = [Tap(stages_at_stride(arch, stride)[-1]) for stride in self.taps]
+        taps = tuple(tap for tap in skips if tap != deep) + (deep,)
+        convs = [HeadConv(relu("context", tap_channels(arch, deep), width), (VECTOR,))]
+        for i, tap in enumerate(taps):
+            convs.append(HeadConv(Conv(f"lateral.{i}", tap_channels(arch, tap), width, 1, activation=None), (At(i),)))
+        for i in range(len(taps) - 1):
+            convs += separable(f"smooth.{i}", width, width, At(i))
+        convs += separable("finest", width, width, LOW)
+        return Head(self, taps, (*convs, HeadConv(score(width, classes), (LOW,))))

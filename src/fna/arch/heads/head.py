@@ -1,0 +1,88 @@
+"""A head as data: which convolutions it has, where each one runs, and which stages it reads."""
+
+from dataclasses import dataclass
+
+from fna.arch.arch import HW, Outputs, Tap, last_conv, shrink, tap_stride
+from fna.arch.heads.kind import HeadKind
+from fna.arch.layers import Conv
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """The resolution at which a convolution of a head runs: that of a tap, halved so many times, or one vector."""
+
+    tap: int = -1
+    halvings: int = 0
+    pooled: bool = False
+
+
+DEEP, LOW, VECTOR = At(-1), At(0), At(pooled=True)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadConv:
+    """A convolution of a head and where it runs, several times where levels share it; `linear`: fully connected."""
+
+    conv: Conv
+    at: tuple[At, ...]
+    linear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A head on one backbone, as data: `kind` with its options, and `taps`, the places it reads, shallow first.
+
+    A detector also says at which `levels` it predicts, fine to coarse, and how many `anchors` a cell of each has.
+    """
+
+    kind: HeadKind
+    taps: tuple[Tap, ...]
+    convs: tuple[HeadConv, ...]
+    levels: tuple[At, ...] = ()
+    anchors: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of its kind."""
+        return self.kind.name
+
+    def conv(self, name: str) -> Conv:
+        """The convolution of this name."""
+        return next(part.conv for part in self.convs if part.conv.name == name)
+
+
+def grid(at: At, taps: tuple[Tap, ...], arch: Outputs, imgsz: HW, output_stride: int = 32) -> HW:
+    """Height and width of a head's tensor for images of `imgsz`; every halving rounds up."""
+    if at.pooled:
+        return (1, 1)
+    hw = imgsz
+    for _ in range(tap_stride(arch, taps[at.tap], output_stride).bit_length() - 1 + at.halvings):
+        hw = shrink(hw, 2)
+    return hw
+
+
+def seeds_last(arch: Outputs, cin: int, at: At, width: int | None = None) -> HeadConv:
+    """The seed's last 1x1 convolution as a part of a head; named so, it starts from the seed's weights.
+
+    `width` in place of the architecture's own number of channels.
+    """
+    conv = last_conv(cin, width or arch.last)
+    return HeadConv(Conv("last", conv.cin, conv.cout, conv.kernel, activation=conv.activation), (at,))
+
+
+def relu(name: str, cin: int, cout: int, kernel: int = 1, groups: int = 1, dilation: int | tuple[int, int] = 1) -> Conv:
+    """A convolution with norm and ReLU."""
+    return Conv(name, cin, cout, kernel, groups=groups, dilation=dilation, activation="relu")
+
+
+def separable(name: str, cin: int, cout: int, at: At, dilation: int | tuple[int, int] = 1) -> list[HeadConv]:
+    """A depthwise 3x3 and a 1x1, both with norm and ReLU."""
+    return [
+        HeadConv(relu(f"{name}.depthwise", cin, cin, 3, cin, dilation), (at,)),
+        HeadConv(relu(f"{name}.pointwise", cin, cout), (at,)),
+    ]
+
+
+def score(cin: int, classes: int, name: str = "score") -> Conv:
+    """The classifier of pixels: a biased 1x1."""
+    return Conv(name, cin, classes, 1, norm=False, bias=True, activation=None)
