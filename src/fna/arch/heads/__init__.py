@@ -5,8 +5,9 @@ from pkgutil import iter_modules
 from typing import Any
 
 from fna.arch.arch import Outputs
-from fna.arch.heads.head import At, Head, HeadConv, grid
-from fna.arch.heads.kind import HeadKind, kind_from_data, parse_kind
+from fna.arch.heads.convs import grid
+from fna.arch.heads.kind import At, Head, HeadConv, HeadKind
+from fna.arch.heads.parse import kind_from_data, parse_kind
 from fna.errors import UserError
 
 __all__ = ["HEADS", "At", "Head", "HeadConv", "HeadKind", "describe", "grid", "head_from_data", "parse_head"]

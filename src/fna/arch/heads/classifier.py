@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fna.arch.arch import Outputs, deepest, tap_channels
-from fna.arch.heads.head import DEEP, VECTOR, Head, HeadConv, score, seeds_last
-from fna.arch.heads.kind import HeadKind
+from fna.arch.heads.convs import DEEP, VECTOR, score, seeds_last
+from fna.arch.heads.kind import Head, HeadConv, HeadKind
 
 
 @dataclass(frozen=True, slots=True)

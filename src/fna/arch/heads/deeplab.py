@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fna.arch.arch import Outputs, Tap, deepest, stages_at_stride, tap_channels
-from fna.arch.heads.head import DEEP, LOW, VECTOR, Head, HeadConv, relu, score, separable
-from fna.arch.heads.kind import HeadKind, Numbers
+from fna.arch.heads.convs import DEEP, LOW, VECTOR, relu, score, separable
+from fna.arch.heads.kind import Head, HeadConv, HeadKind, Numbers
 
 ASPP_RATES: Numbers = (6, 12, 18)
 """DeepLabv3, arXiv 1706.05587, section 3.3, at output stride 16; doubled at 8."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fna.arch.arch import Outputs, deepest, tap_channels
-from fna.arch.heads.head import DEEP, Head, HeadConv, relu, score, separable
-from fna.arch.heads.kind import HeadKind
+from fna.arch.heads.convs import DEEP, relu, score, separable
+from fna.arch.heads.kind import Head, HeadConv, HeadKind
 
 DPC_BRANCHES: tuple[tuple[int | None, tuple[int, int]], ...] = (
     (None, (1, 6)),

@@ -5,8 +5,8 @@ from itertools import pairwise
 from typing import ClassVar
 
 from fna.arch.arch import Outputs, Tap, deepest, stages_at_stride, tap_channels
-from fna.arch.heads.head import LOW, VECTOR, At, Head, HeadConv, relu, score, separable
-from fna.arch.heads.kind import HeadKind, Numbers
+from fna.arch.heads.convs import LOW, VECTOR, relu, score, separable
+from fna.arch.heads.kind import At, Head, HeadConv, HeadKind, Numbers
 from fna.arch.layers import Conv
 from fna.errors import UserError
 

@@ -1,22 +1,27 @@
-"""A kind of head with its options: a value with a text form (`fpn(width=64)`) and a JSON form.
+"""A head as data, and its kind: a value with options, a text form (`fpn(width=64)`) and a JSON form.
 
 Every kind is a frozen dataclass whose fields are its options, so an option is one line: the text, the JSON, the
 flags and what is wrong with a value follow from the field. A field is a whole number, a truth value, a text, or whole
 numbers joined by `+` (`taps=4+8+16`).
 """
 
-import re
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
+from typing import Any, ClassVar, get_type_hints
 
-from fna.errors import UserError, unknown
-
-if TYPE_CHECKING:
-    from fna.arch.arch import Outputs
-    from fna.arch.heads.head import Head
+from fna.arch.arch import Outputs, Tap
+from fna.arch.layers import Conv
+from fna.errors import UserError
 
 Numbers = tuple[int, ...]
-TRUTH = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """The resolution at which a convolution of a head runs: that of a tap, halved so many times, or one vector."""
+
+    tap: int = -1
+    halvings: int = 0
+    pooled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class HeadKind:
         """The output strides that it can read, in a sentence."""
         return " or ".join(map(str, self.output_strides))
 
-    def describe(self, arch: "Outputs", classes: int, output_stride: int) -> "Head":
+    def describe(self, arch: Outputs, classes: int, output_stride: int) -> "Head":
         """The head on a backbone: taps and convolutions. Raises UserError where the backbone lacks what it reads."""
         raise NotImplementedError
 
@@ -56,6 +61,38 @@ class HeadKind:
         own = {field.name: field.default for field in fields(self)}
         given = {key: getattr(self, key) for key in own if getattr(self, key) != own[key]}
         return self.name + (f"({', '.join(f'{key}={_text(value)}' for key, value in given.items())})" if given else "")
+
+
+@dataclass(frozen=True, slots=True)
+class HeadConv:
+    """A convolution of a head and where it runs, several times where levels share it; `linear`: fully connected."""
+
+    conv: Conv
+    at: tuple[At, ...]
+    linear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A head on one backbone, as data: `kind` with its options, and `taps`, the places it reads, shallow first.
+
+    A detector also says at which `levels` it predicts, fine to coarse, and how many `anchors` a cell of each has.
+    """
+
+    kind: HeadKind
+    taps: tuple[Tap, ...]
+    convs: tuple[HeadConv, ...]
+    levels: tuple[At, ...] = ()
+    anchors: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of its kind."""
+        return self.kind.name
+
+    def conv(self, name: str) -> Conv:
+        """The convolution of this name."""
+        return next(part.conv for part in self.convs if part.conv.name == name)
 
 
 def option_types(kind: type[HeadKind]) -> dict[str, Any]:
@@ -84,49 +121,3 @@ def _text(value: object) -> str:
     if isinstance(value, tuple):
         return "+".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _value(text: str, kind: Any) -> object:
-    """An option from its text; where it is none, the text itself, which the kind then refuses."""
-    if kind == Numbers:
-        parts = [part.strip() for part in text.split("+")]
-        return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else text
-    if kind is int:
-        return int(text) if text.isdecimal() else text
-    return TRUTH.get(text.lower(), text) if kind is bool else text
-
-
-def parse_kind(text: str, kinds: dict[str, type[HeadKind]]) -> HeadKind:
-    """`fpn` or `fpn(width=64, taps=8+16)` -> the kind with these options; a UserError for anything else."""
-    found = re.fullmatch(r"\s*([\w:.+-]+?)\s*(?:\((.*)\))?\s*", text)
-    if not found:
-        raise UserError(f"head {text!r}: write a name, or a name with options such as fpn(width=64, taps=8+16)")
-    name, given = found[1], (found[2] or "").strip()
-    if name not in kinds:
-        raise unknown("head", name, kinds)
-    types, options = option_types(kinds[name]), {}
-    for part in given.split(",") if given else ():
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not value:
-            raise UserError(f"head {text!r}: {part.strip()!r} is no option; write key=value")
-        if key not in types:
-            raise unknown(f"option of {name}", key, types)
-        if key in options:
-            raise UserError(f"head {text!r}: {key} is given twice")
-        options[key] = _value(value, types[key])
-    return kinds[name](**options)
-
-
-def kind_from_data(data: Any, kinds: dict[str, type[HeadKind]]) -> HeadKind:
-    """The inverse of `as_dict`, strictly; options that are not there are the kind's own."""
-    if not isinstance(data, dict) or not isinstance(data.get("kind"), str):
-        raise UserError(f"head must be an object with its 'kind' and options, got {data!r}")
-    name = data["kind"]
-    if name not in kinds:
-        raise unknown("head", name, kinds)
-    types = option_types(kinds[name])
-    for key in data:
-        if key not in (*types, "kind"):
-            raise unknown(f"option of {name}", key, types)
-    options = {key: value for key, value in data.items() if key != "kind"}
-    return kinds[name](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})

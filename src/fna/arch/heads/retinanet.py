@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fna.arch.arch import Outputs, Tap, stages_at_stride, tap_channels
-from fna.arch.heads.head import At, Head, HeadConv
-from fna.arch.heads.kind import HeadKind, Numbers
+from fna.arch.heads.kind import At, Head, HeadConv, HeadKind, Numbers
 from fna.arch.layers import Conv
 
 RETINANET_TOWER = 4

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fna.arch.arch import Arch, Outputs, Tap, stages_at_stride, tap_channels
-from fna.arch.heads.head import At, Head, HeadConv, seeds_last
-from fna.arch.heads.kind import HeadKind, Numbers
+from fna.arch.heads.convs import seeds_last
+from fna.arch.heads.kind import At, Head, HeadConv, HeadKind, Numbers
 from fna.arch.layers import Conv
 
 SSD_EXTRAS = ((256, 512), (128, 256), (128, 256), (64, 128))

@@ -1,54 +1,10 @@
-"""A head as data: which convolutions it has, where each one runs, and which stages it reads."""
-
-from dataclasses import dataclass
+"""Convolutions that heads are made of, and where they run."""
 
 from fna.arch.arch import HW, Outputs, Tap, last_conv, shrink, tap_stride
-from fna.arch.heads.kind import HeadKind
+from fna.arch.heads.kind import At, HeadConv
 from fna.arch.layers import Conv
 
-
-@dataclass(frozen=True, slots=True)
-class At:
-    """The resolution at which a convolution of a head runs: that of a tap, halved so many times, or one vector."""
-
-    tap: int = -1
-    halvings: int = 0
-    pooled: bool = False
-
-
 DEEP, LOW, VECTOR = At(-1), At(0), At(pooled=True)
-
-
-@dataclass(frozen=True, slots=True)
-class HeadConv:
-    """A convolution of a head and where it runs, several times where levels share it; `linear`: fully connected."""
-
-    conv: Conv
-    at: tuple[At, ...]
-    linear: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A head on one backbone, as data: `kind` with its options, and `taps`, the places it reads, shallow first.
-
-    A detector also says at which `levels` it predicts, fine to coarse, and how many `anchors` a cell of each has.
-    """
-
-    kind: HeadKind
-    taps: tuple[Tap, ...]
-    convs: tuple[HeadConv, ...]
-    levels: tuple[At, ...] = ()
-    anchors: tuple[int, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The name of its kind."""
-        return self.kind.name
-
-    def conv(self, name: str) -> Conv:
-        """The convolution of this name."""
-        return next(part.conv for part in self.convs if part.conv.name == name)
 
 
 def grid(at: At, taps: tuple[Tap, ...], arch: Outputs, imgsz: HW, output_stride: int = 32) -> HW:
