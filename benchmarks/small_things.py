@@ -16,6 +16,7 @@ from fna.arch.heads import describe
 from fna.arch.space import Space, expand
 from fna.arch.zoo import build as zoo_arch
 from fna.arch.zoo import mobilenet_v2
+from fna.cost.budget import Budget
 from fna.cost.count import candidate_madds
 from fna.data.check.check import check
 from fna.data.layouts.opening import open_data
@@ -78,7 +79,7 @@ def derivation(space: Space) -> Callable[[], object]:
     scores = [[numbers.gauss(0, 1) for _ in row] for row in costs]
     low, high = sum(map(min, costs)), sum(map(max, costs))
     budgets = [low + (high - low) * place // (BUDGETS + 1) for place in range(1, BUDGETS + 1)]
-    return lambda: [derive(scores, costs, budget) for budget in budgets]
+    return lambda: [derive(scores, {"madds": costs}, Budget({"madds": budget})) for budget in budgets]
 
 
 def checking(folder: Path, files: int, pace: Pace) -> Row:

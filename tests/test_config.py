@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fna.arch.heads.fpn import Fpn
-from fna.config import Config, from_data, load_config, parse_madds, to_yaml
+from fna.config import Config, from_data, load_config, to_yaml
 from fna.errors import UserError
 from fna.flags import config_parser
 
@@ -33,19 +33,6 @@ def test_sizes_and_budgets_are_written_as_people_write_them() -> None:
     assert config.imgsz == (360, 480)
     assert config.budget == ("0.5G", "600M")
     assert config.adapt.augment.crop == (320, 320)
-
-
-@pytest.mark.parametrize(
-    ("text", "madds"), [("0.24G", 240_000_000), ("240M", 240_000_000), ("1.5b", 1_500_000_000), ("7", 7)]
-)
-def test_budgets_are_multiply_adds(text: str, madds: int) -> None:
-    assert parse_madds(text) == madds
-
-
-@pytest.mark.parametrize("text", ["", "G", "1T", "-3M", "0", "nan"])
-def test_a_budget_that_is_no_positive_number_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match="budget"):
-        parse_madds(text)
 
 
 def test_a_configuration_cannot_be_changed_after_it_was_read() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.modelopt_fastnas.pruning import CALIBRATION_BATCHES, Pruned, madds, prune
 from benchmarks.modelopt_fastnas.training import fine_tune, with_samples
-from fna.config import parse_madds
+from fna.cost.budget import Budget
 from fna.files import write_json
 from fna.nn.network import Network, build
 from fna.pipeline import Job
@@ -71,7 +71,7 @@ def cost(network: Network, job: Job) -> dict[str, int]:
 def budget(job: Job) -> int:
     """Multiply-adds of the whole network that FastNAS may have."""
     given = job.run.config.budget
-    return parse_madds(given[0]) if given else int(SHARE * job.count(job.seed.arch).madds)
+    return Budget.parse(given[0]).only_madds("FastNAS prunes") if given else int(SHARE * job.count(job.seed.arch).madds)
 
 
 def first_network(job: Job) -> Network:

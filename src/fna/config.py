@@ -22,6 +22,7 @@ from pydantic import (
 from fna.arch.arch import parse_imgsz
 from fna.arch.heads import HEADS, HeadKind, head_from_data, parse_head
 from fna.arch.space import SPACES
+from fna.cost.budget import Budget
 from fna.errors import UserError, unknown
 
 PositiveHW = tuple[PositiveInt, PositiveInt]
@@ -48,6 +49,15 @@ AUTO = "auto"
 HeadText = Annotated[str, BeforeValidator(head_text)]
 
 
+def checked_budgets(value: object) -> object:
+    """Texts joined by commas, each of which must be a budget; anything else is passed on to be judged by its type."""
+    texts = split_commas(value)
+    for text in texts if isinstance(texts, (tuple, list)) else ():
+        if isinstance(text, str):
+            Budget.parse(text)
+    return texts
+
+
 def split_commas(value: object) -> object:
     """`0.5G,0.6G` -> ("0.5G", "0.6G"); a lone number is one item; anything else is passed on."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -55,23 +65,8 @@ def split_commas(value: object) -> object:
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
-Budgets = Annotated[tuple[str, ...], BeforeValidator(split_commas)]
+Budgets = Annotated[tuple[str, ...], BeforeValidator(checked_budgets)]
 Triple = Annotated[tuple[float, float, float], BeforeValidator(split_commas)]
-
-SUFFIXES = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
-
-
-def parse_madds(text: str) -> int:
-    """`0.24G`, `240M` or a plain number -> multiply-adds."""
-    number, suffix = (text[:-1], text[-1].upper()) if text[-1:].upper() in SUFFIXES else (text, "")
-    try:
-        madds = int(round(float(number) * SUFFIXES.get(suffix, 1)))
-    except ValueError as error:
-        raise UserError(f"budget {text!r} is not a number of MAdds: write 0.9G, 240M or 240000000") from error
-    if madds <= 0:
-        raise UserError(f"budget {text!r} must be above zero")
-    return madds
-
 
 MEMORY_SUFFIXES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -306,8 +301,9 @@ class Config(Section):
     )
     budget: Budgets = Field(
         (),
-        description="whole-model MAdds at --imgsz, such as 0.9G, or several (0.8G,0.9G), each giving a network; "
-        "none: no limit, the paper's argmax; default: the seed's own cost",
+        description="upper limits for the whole model at --imgsz: multiply-adds such as 0.9G, params=2M, or both "
+        "(0.9G+params=2M); several (0.8G,0.9G) each give a network; none: no limit, the paper's argmax; "
+        "default: the seed's own multiply-adds",
     )
     class_weights: Literal["none", "auto"] = Field(
         "auto", description="segmentation; auto: inverse square root of class frequency"

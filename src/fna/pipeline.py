@@ -10,8 +10,10 @@ from fna.arch.arch import Arch
 from fna.arch.decision import path_of, size_log10
 from fna.arch.plain import AnyArch
 from fna.arch.space import Space
-from fna.config import Config, from_data, load_config, parse_madds, recipe_path, resolved
+from fna.config import Config, from_data, load_config, recipe_path, resolved
+from fna.cost.budget import Budget
 from fna.cost.count import Count
+from fna.cost.measure import MEASURES, Cost, cost_of
 from fna.data.layouts.opening import open_data
 from fna.errors import UserError
 from fna.files import write_json, write_text
@@ -59,6 +61,11 @@ class Job:
     def count(self, arch: AnyArch) -> Count:
         """Cost of the whole model at the run's image size."""
         return count_model(arch, self.task.head(arch), self.task.imgsz, self.run.config.output_stride)
+
+    def cost(self, arch: Arch, budget: Budget) -> Cost:
+        """All exact measures of the whole model at the run's image size, and those measured that are limited."""
+        stride = self.run.config.output_stride
+        return cost_of(arch, self.task.head(arch), self.task.imgsz, stride, budget.measured)
 
     @property
     def searched(self) -> Seed:
@@ -145,21 +152,21 @@ def run_search(job: Job) -> None:
     run_derive(job, space, result, configured_budgets(job))
 
 
-Budgets = list[tuple[str, int | None]]
-"""The label of a budget in file names, and the limit in whole-model MAdds, None for no limit."""
+Budgets = list[tuple[str, Budget]]
+"""Limits for the whole model, and the label of each budget in file names."""
 
 
 def configured_budgets(job: Job) -> Budgets:
-    """The configured budgets, with labels where there are several; the seed's own cost where there is none."""
+    """The configured budgets, with labels where there are several; the seed's own MAdds where there is none."""
     texts = job.run.config.budget
     if not texts:
-        return [("", job.count(job.searched.arch).madds)]
-    return labelled(texts) if len(texts) > 1 else [("", limit) for _, limit in labelled(texts)]
+        return [("", Budget({"madds": job.count(job.searched.arch).madds}))]
+    return labelled(texts) if len(texts) > 1 else [("", budget) for _, budget in labelled(texts)]
 
 
 def labelled(texts: Sequence[str]) -> Budgets:
     """Budgets as they are written, each with its own label."""
-    return [(f"-{text}", None if text == "none" else parse_madds(text)) for text in texts]
+    return [(f"-{text}", Budget.parse(text)) for text in texts]
 
 
 def run_derive(job: Job, space: Space, result: SearchResult, budgets: Budgets) -> None:
@@ -171,39 +178,62 @@ def run_derive(job: Job, space: Space, result: SearchResult, budgets: Budgets) -
         if (job.run.folder / f"arch{label}.json").is_file():
             job.run.note(f"kept arch{label}.json as it is")
             continue
-        archs = propose(job, space, result, budget)
-        trials = run_trials(job, archs)
-        arch = best_of(job, archs, trials, budget)
-        cost = job.count(arch)
-        assert budget is None or cost.madds <= budget
-        verdict, tried = record(job, label, budget, archs, trials, arch)
+        costs = propose(job, space, result, budget)
+        trials = run_trials(job, list(costs))
+        arch = best_of(job, list(costs), trials, budget)
+        if arch not in costs:
+            costs[arch] = job.cost(arch, budget)
+        assert budget.allows(costs[arch])
+        verdict, tried = record(job, label, budget, costs, trials, arch)
         result = result.with_verdict(verdict, tried, wall_seconds(job.run))
         write_result(job.run.folder, result)
-        limit = "" if budget is None else f" <= {budget / 1e9:.4f} G"
         write_text(job.run.folder / f"arch{label}.json", arch.to_json())
-        job.run.note(f"derived arch{label}.json: {cost.madds / 1e9:.4f} G MAdds{limit}")
+        limit = f" (budget {budget})" if budget.limits else ""
+        job.run.note(f"derived arch{label}.json: {costs[arch]}{limit}")
         job.run.note("\n".join(f"  {line}" for line in str(arch).splitlines()))
 
 
-def propose(job: Job, space: Space, result: SearchResult, budget: int | None) -> list[Arch]:
-    """The best architecture under the budget by each reading of the scores; the seed's own last, if it is one.
+def propose(job: Job, space: Space, result: SearchResult, budget: Budget) -> dict[Arch, Cost]:
+    """The best architecture under the budget by each reading of the scores, with its cost; the seed's own last, if any.
 
-    Raises UserError where even the smallest network of the space costs more.
+    Raises UserError where even the smallest network of the space costs more, and where no proposal keeps a limit that
+    only whole networks can tell.
     """
-    costs, decisions = result.option_costs("madds"), result.space
-    cheapest = tuple(min(range(len(row)), key=row.__getitem__) for row in costs)
-    smallest = job.count(space.pick(path_of(decisions, cheapest))).madds
-    if budget is not None and budget < smallest:
-        raise UserError(
-            f"the budget of {budget / 1e9:.4f} G MAdds is below the smallest network of this space, "
-            f"{smallest / 1e9:.4f} G (whole model at {job.task.imgsz[0]}x{job.task.imgsz[1]})"
-        )
+    left = left_for_decisions(job, space, result, budget)
     # Logits, not log probabilities: they differ by a constant per decision, which moves no choice.
-    fixed = smallest - sum(map(min, costs))
-    sets = score_sets(result, job.run.config.search)
-    found = proposals(sets, costs, None if budget is None else budget - fixed)
-    archs = [space.pick(path_of(decisions, pick)) for pick in found]
-    return sorted(archs, key=job.searched.arch.__eq__)
+    found = proposals(score_sets(result, job.run.config.search), result.option_costs, left)
+    archs = sorted((space.pick(path_of(result.space, pick)) for pick in found), key=job.searched.arch.__eq__)
+    costs = {arch: job.cost(arch, budget) for arch in archs}
+    fitting = {arch: cost for arch, cost in costs.items() if budget.allows(cost)}
+    if not fitting:
+        least = min(costs.values(), key=lambda cost: len(budget.exceeded(cost)))
+        raise UserError(
+            f"none of {len(costs)} proposed networks keeps the budget: {'; '.join(budget.exceeded(least))} "
+            "at the least; raise it, or add a limit that the derivation keeps exactly, as in 0.5G+15ms"
+        )
+    return fitting
+
+
+def left_for_decisions(job: Job, space: Space, result: SearchResult, budget: Budget) -> Budget:
+    """What a whole-model budget leaves for what is decided: of a sum the rest is taken off, a maximum stays.
+
+    Raises UserError where the smallest network of the space costs more.
+    """
+    limits = {}
+    for name, rows in result.option_costs.items():
+        if name not in budget.limits:
+            continue
+        measure, limit = MEASURES[name], budget.limits[name]
+        cheapest = tuple(min(range(len(row)), key=row.__getitem__) for row in rows)
+        smallest = job.cost(space.pick(path_of(result.space, cheapest)), Budget({}))[name]
+        if limit < smallest:
+            height, width = job.task.imgsz
+            raise UserError(
+                f"the budget of {measure.text(limit)} is below the smallest network of this space, "
+                f"{measure.text(smallest)} (whole model at {height}x{width})"
+            )
+        limits[name] = limit - (smallest - sum(map(min, rows))) if measure.joins == "sum" else limit
+    return Budget(limits)
 
 
 def run_trials(job: Job, archs: Sequence[Arch]) -> list[Trial]:
@@ -219,7 +249,7 @@ def run_trials(job: Job, archs: Sequence[Arch]) -> list[Trial]:
     return trials
 
 
-def best_of(job: Job, archs: Sequence[Arch], trials: Sequence[Trial], budget: int | None) -> Arch:
+def best_of(job: Job, archs: Sequence[Arch], trials: Sequence[Trial], budget: Budget) -> Arch:
     """The best of the trials; the seed's own architecture where it is better and may be used.
 
     Without trials the first proposal. One has to beat the seed by `caution` standard errors of the difference.
@@ -228,36 +258,30 @@ def best_of(job: Job, archs: Sequence[Arch], trials: Sequence[Trial], budget: in
         return archs[0]
     seed, caution = job.searched.arch, job.run.config.search.caution
     best = min(trials, key=lambda trial: trial.difference + caution * trial.error)
-    seed_fits = budget is None or job.count(seed).madds <= budget
+    seed_fits = budget.allows(job.cost(seed, budget))
     return seed if seed_fits and best.difference + caution * best.error >= 0 else best.arch
 
 
 def record(
-    job: Job, label: str, budget: int | None, archs: Sequence[Arch], trials: Sequence[Trial], chosen: Arch
+    job: Job, label: str, budget: Budget, costs: Mapping[Arch, Cost], trials: Sequence[Trial], chosen: Arch
 ) -> tuple[Verdict, list[Tried]]:
     """What was proposed, tried and chosen under one budget, for search/result.json."""
-    how = job.run.config.search
-
-    def cost(arch: Arch) -> dict[str, int]:
-        found = job.count(arch)
-        return {"params": found.params, "madds": found.madds}
-
-    rivals = [arch for arch in archs if arch != job.searched.arch]
+    rivals = [arch for arch in costs if arch != job.searched.arch]
     found = {trial.arch: (trial.difference, trial.error) for trial in trials}
     verdict = Verdict(
         label=label,
-        budget=None if budget is None else {"madds": budget},
-        finalists=tuple(Finalist.of(arch, cost(arch), *found.get(arch, ())) for arch in rivals),
+        budget=budget.as_dict() or None,
+        finalists=tuple(Finalist.of(arch, costs[arch].as_dict(), *found.get(arch, ())) for arch in rivals),
         chosen=rivals.index(chosen) if chosen in rivals else None,
         arch=arch_data(chosen),
-        cost=cost(chosen),
+        cost=costs[chosen].as_dict(),
     )
     tried = [
         Tried(
             arch=arch_data(trial.arch),
             design=None,
-            cost=cost(trial.arch),
-            steps=how.trial_steps,
+            cost=costs[trial.arch].as_dict(),
+            steps=job.run.config.search.trial_steps,
             random_seed=job.task.random_seed(replica),
             loss_difference=difference,
             score=None,

@@ -14,6 +14,7 @@ from fna.arch.arch import Arch, Stage
 from fna.arch.decision import Decision
 from fna.arch.layers import MBConv
 from fna.config import from_data
+from fna.cost.budget import Budget
 from fna.errors import Interrupted
 from fna.search import trials
 from fna.search.derive import derive, proposals
@@ -117,7 +118,7 @@ def test_a_proposal_has_to_beat_the_seed_by_its_error_where_the_seed_may_be_used
     work = job(data, tmp_path / "r", trials=2, caution=caution)
     archs = [larger(work.seed.arch), zoo.build("fna_deeplabv3", 0.1)]
     found = [Trial(arch, (difference,), 0.05) for arch, difference in zip(archs, each, strict=True)]
-    limit = None if seed_fits else work.count(work.seed.arch).madds - 1
+    limit = Budget({} if seed_fits else {"madds": work.count(work.seed.arch).madds - 1})
     chosen = pipeline.best_of(work, archs, found, limit)
     assert chosen == (work.seed.arch if winner is None else archs[winner])
 
@@ -125,7 +126,8 @@ def test_a_proposal_has_to_beat_the_seed_by_its_error_where_the_seed_may_be_used
 def test_proposals_are_different_and_the_first_is_the_first_scores_own() -> None:
     costs = [[1, 2, 3], [1, 2, 3]]
     sets = [[[0.0, 1.0, 5.0], [0.0, 1.0, 2.0]], [[0.0, 1.0, 5.0], [0.0, 1.0, 2.0]], [[0.0, 9.0, 5.0], [0.0, 1.0, 2.0]]]
-    assert proposals(sets, costs, 4) == [derive(sets[0], costs, 4), derive(sets[2], costs, 4)] == [(2, 0), (1, 1)]
+    limits = {"madds": costs}, Budget({"madds": 4})
+    assert proposals(sets, *limits) == [derive(sets[0], *limits), derive(sets[2], *limits)] == [(2, 0), (1, 1)]
 
 
 def test_scores_are_read_boldly_carefully_and_replica_by_replica() -> None:
@@ -158,6 +160,6 @@ def test_one_reading_makes_as_few_changes_as_the_budget_forces() -> None:
     costs = [[10, 11, 8], [10, 11, 5], [10, 11, 5]]
     decisions = [Decision(name, ("s", "x", "y"), 0) for name in "abc"]
     sets = score_sets(result_of(decisions, [rows, rows]), from_data({}).search)
-    few = derive(sets[1], costs, 26)
+    few = derive(sets[1], {"madds": costs}, Budget({"madds": 26}))
     assert few == (0, 0, 2), "one change that saves enough, and the one that loses least"
-    assert derive(sets[1], costs, 30) == (0, 0, 0), "where the seed fits, it stays"
+    assert derive(sets[1], {"madds": costs}, Budget({"madds": 30})) == (0, 0, 0), "where the seed fits, it stays"

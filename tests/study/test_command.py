@@ -28,7 +28,7 @@ def test_help_names_every_study(capsys: pytest.CaptureFixture[str]) -> None:
         ("effectiveness", ["--jobs", "0"], "--jobs must be at least 1"),
         ("strategies", ["--arch", "nowhere.json"], "cannot read the architecture"),
         ("search", ["--random", "0"], "--random must be at least 1"),
-        ("search", ["--budget", "none"], "compares under a budget"),
+        ("search", ["--budget", "none"], "compares under one limit of multiply-adds"),
         ("search", ["--budget", "0.000001G"], "below the smallest network"),
     ],
 )

@@ -1,7 +1,7 @@
 """What a search decides: decisions with their options; a pick is one option of each."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 Path = tuple[int, ...]
@@ -50,12 +50,14 @@ def pick_of(decisions: Sequence[Decision], path: Path) -> Pick:
     return tuple(pick)
 
 
-def option_costs(decisions: Sequence[Decision], costs: Sequence[Sequence[int]]) -> list[list[int]]:
-    """The cost of every option, from that of every candidate of every searched layer."""
+def option_costs(
+    decisions: Sequence[Decision], costs: Sequence[Sequence[int]], join: Callable[[Iterable[int]], int] = sum
+) -> list[list[int]]:
+    """The cost of every option, from that of every candidate of every searched layer, of which it joins several."""
     rows, layer = [], 0
     for decision in decisions:
         layers = costs[layer : layer + len(decision.candidates[0])]
-        rows.append([sum(row[c] for row, c in zip(layers, part, strict=True)) for part in decision.candidates])
+        rows.append([join([row[c] for row, c in zip(layers, part, strict=True)]) for part in decision.candidates])
         layer += len(layers)
     return rows
 

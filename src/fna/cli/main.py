@@ -243,7 +243,9 @@ def derive(words: list[str]) -> int:
     """Further architectures from a finished search."""
     parser = Parser(prog="fna derive", description="Derive architectures under other budgets from a run's search.")
     parser.add_argument("run")
-    parser.add_argument("--budget", required=True, help="whole-model MAdds, such as 0.5G,0.6G")
+    parser.add_argument(
+        "--budget", required=True, help="limits for the whole model, such as 0.5G,0.6G or 0.5G+params=2M"
+    )
     args = parser.parse_args(words)
     from fna.pipeline import derive_again
 

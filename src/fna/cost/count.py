@@ -90,12 +90,16 @@ def count_model(arch: Arch, head: Head | None, imgsz: HW, output_stride: int = 3
     return backbone if head is None else backbone + count_head(head, arch, imgsz, output_stride)
 
 
-def candidate_madds(space: Space, imgsz: HW, output_stride: int = 32) -> list[list[int]]:
-    """MAdds of every candidate of every searched layer; a layer's cost does not depend on its neighbours' choices."""
+def candidate_counts(space: Space, imgsz: HW, output_stride: int = 32) -> list[list[Count]]:
+    """The cost of every candidate of every searched layer, which does not depend on its neighbours' choices."""
     return [
-        [count_op(place, op).madds for op in candidates]
-        for place, candidates in searched_places(space, imgsz, output_stride)
+        [count_op(place, op) for op in candidates] for place, candidates in searched_places(space, imgsz, output_stride)
     ]
+
+
+def candidate_madds(space: Space, imgsz: HW, output_stride: int = 32) -> list[list[int]]:
+    """MAdds of every candidate of every searched layer."""
+    return [[count.madds for count in row] for row in candidate_counts(space, imgsz, output_stride)]
 
 
 def expected_madds(costs: Sequence[Sequence[int]], probabilities: Sequence[Sequence[float]]) -> float:

@@ -23,8 +23,8 @@ FILE = "search/result.json"
 Strategy = Literal["alphas", "swaps-layer", "swaps-stage"]
 Rows = tuple[tuple[float, ...], ...]
 """One row a decision, one value an option."""
-Numbers = dict[str, int]
-"""A cost by the name of its measure."""
+Numbers = dict[str, int | float]
+"""A cost, or limits of one, by the name of the measure."""
 
 
 class Record(BaseModel):
@@ -160,9 +160,10 @@ class SearchResult(Record):
         """The decisions themselves."""
         return tuple(record.decision for record in self.decisions)
 
-    def option_costs(self, measure: str) -> list[list[int]]:
-        """The cost of every option of every decision."""
-        return [list(record.costs[measure]) for record in self.decisions]
+    @property
+    def option_costs(self) -> dict[str, list[tuple[int, ...]]]:
+        """By measure, the cost of every option of every decision."""
+        return {name: [record.costs[name] for record in self.decisions] for name in self.decisions[0].costs}
 
     def with_verdict(self, verdict: Verdict, tried: Sequence[Tried], wall_seconds: float) -> "SearchResult":
         """The same search with a further budget decided; what was known under its label is replaced."""

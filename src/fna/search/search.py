@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fna.arch.decision import Decision, Path, option_costs, path_of, size_log10
+from fna.arch.decision import Decision, Path, path_of, size_log10
 from fna.arch.space import Space, expand
 from fna.config import Config, Search
 from fna.cost.count import candidate_madds
+from fna.cost.measure import decision_costs
 from fna.files import write_json
 from fna.nn.network import Network, build_supernet
 from fna.nn.supernet import SuperNet
@@ -53,12 +54,13 @@ def search(run: Run, task: Task, seed: Seed) -> SearchResult:
     costs = candidate_madds(space, task.imgsz, run.config.output_stride)
     decisions = make_decisions(space, seed, how)
     replicas = [search_once(run, task, seed, space, replica, costs) for replica in range(how.replicas)]
-    madds = option_costs(decisions, costs)
+    option_costs = decision_costs(space, decisions, task.head(seed.arch), task.imgsz, run.config.output_stride)
     result = SearchResult(
         format="fna-search-1",
         strategy=strategy(how),
         decisions=tuple(
-            DecisionRecord.of(decision, {"madds": row}) for decision, row in zip(decisions, madds, strict=True)
+            DecisionRecord.of(decision, {measure: rows[d] for measure, rows in option_costs.items()})
+            for d, decision in enumerate(decisions)
         ),
         size_log10=size_log10(decisions),
         worth=worth(decisions, replicas, how),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fna.arch.arch import Arch
 from fna.arch.decision import Path
 from fna.arch.space import Space
+from fna.cost.budget import Budget
 from fna.errors import UserError
 from fna.search.derive import derive
 
@@ -81,7 +82,8 @@ def largest_arch(limit: Limit) -> Arch:
     left = (limit.budget - limit.fixed) // step
     if sum(map(min, rounded)) > left:
         return limit.space.pick(tuple(min(range(len(row)), key=row.__getitem__) for row in limit.costs))
-    return limit.space.pick(derive([[float(cost) for cost in row] for row in limit.costs], rounded, left))
+    scores = [[float(cost) for cost in row] for row in limit.costs]
+    return limit.space.pick(derive(scores, {"madds": rounded}, Budget({"madds": left})))
 
 
 def untrained_arch(limit: Limit, random_seed: int) -> Arch:
@@ -89,4 +91,5 @@ def untrained_arch(limit: Limit, random_seed: int) -> Arch:
     limit.check()
     generator = random.Random(random_seed)
     alphas = [[generator.gauss(0, 1) for _ in row] for row in limit.costs]
-    return limit.space.pick(derive(alphas, limit.costs, limit.budget - limit.fixed))
+    left = Budget({"madds": limit.budget - limit.fixed})
+    return limit.space.pick(derive(alphas, {"madds": limit.costs}, left))

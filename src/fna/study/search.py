@@ -5,7 +5,8 @@ from statistics import fmean
 from typing import Any
 
 from fna.arch.arch import Arch
-from fna.config import Config, parse_madds
+from fna.config import Config
+from fna.cost.budget import Budget
 from fna.cost.count import candidate_madds
 from fna.errors import UserError
 from fna.nn.cost import count_model
@@ -49,9 +50,8 @@ def limit_of(config: Config, data: str) -> Limit:
     costs = candidate_madds(space, task.imgsz, config.output_stride)
     own = count_model(seed.arch, task.head(seed.arch), task.imgsz, config.output_stride).madds
     searched = sum(row[c] for row, c in zip(costs, space.path_of(seed.arch), strict=True))
-    if config.budget == ("none",):
-        raise UserError("budget is none; this study compares under a budget: give it in MAdds, or leave it out")
-    return Limit(space, costs, own - searched, parse_madds(config.budget[0]) if config.budget else own)
+    budget = Budget.parse(config.budget[0]).only_madds("this study compares") if config.budget else own
+    return Limit(space, costs, own - searched, budget)
 
 
 def search_changes(config: Config, estimator: str) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from fna.arch.arch import HW
 from fna.arch.heads import describe
 from fna.arch.plain import AnyArch
 from fna.arch.zoo import LAYERS, build
-from fna.config import parse_madds
 from fna.cost.count import Count
+from fna.cost.measure import MADDS
 from fna.flags import Parser
 from fna.nn.comparators.library import MNASNET_B1
 from fna.nn.cost import count_model
@@ -111,7 +111,7 @@ def cost(row: Row) -> Count:
 
 def difference(ours: int, printed: str) -> float:
     """Ours over the printed number, minus 1."""
-    return ours / parse_madds(printed) - 1
+    return ours / MADDS.parse(printed) - 1
 
 
 def tables() -> list[dict[str, Any]]:
