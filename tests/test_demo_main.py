@@ -11,6 +11,7 @@ from fna.demo import demo
 from fna.demo.main import Row, final_table
 from fna.demo.pretrain import Pretraining
 from fna.errors import UserError
+from fna.tasks.kinds import TASKS
 from fna.weights.checkpoint import load_network
 
 TINY = Pretraining(size=(32, 32), steps=2, batch=8, warmup_steps=1, val_pictures=8)
@@ -34,7 +35,7 @@ def rows(report: str) -> dict[str, list[str]]:
 def test_the_final_table_has_percent_and_billions_and_a_dash_for_what_is_unknown() -> None:
     first = Row("seed architecture", (0.4193, 0.7), 65_808_432, 1_234_567, 24.6)
     second = Row("adapted network", (0.5, None), 65_000_000, 900_000, None)
-    assert final_table([first, second], ("AP", "AP50")).splitlines() == [
+    assert final_table([first, second], TASKS["det"]).splitlines() == [
         "| network | val AP | val AP50 | MAdds | params | fine-tuning, s |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
         "| seed architecture | 41.9 | 70.0 | 0.0658 G | 1.23 M | 25 |",

@@ -17,7 +17,7 @@ from fna.config import Config, from_data, resolved
 from fna.data.layouts.opening import open_data
 from fna.errors import Interrupted, UserError
 from fna.report import results
-from fna.tasks.detection import Detection, detector_of, sizing
+from fna.tasks.detection.task import Detection, detector_of, sizing
 from fna.use.load import load
 from fna.use.predict import predict
 from searched import timeless

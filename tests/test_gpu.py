@@ -25,7 +25,7 @@ from fna.pipeline import execute, reopen
 from fna.pipeline import start as begin
 from fna.runs import processes
 from fna.runs.run import Run
-from fna.tasks.segmentation import Segmentation
+from fna.tasks.segmentation.task import Segmentation
 from fna.train.adapt import remapped
 from fna.train.evaluate import to_device
 from fna.use.predict import predict

@@ -20,7 +20,7 @@ from fna.arch.arch import Arch
 from fna.config import Config
 from fna.errors import Interrupted, UserError
 from fna.files import read_metrics
-from fna.tasks.segmentation import Segmentation
+from fna.tasks.segmentation.task import Segmentation
 from searched import timeless
 
 

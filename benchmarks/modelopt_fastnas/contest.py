@@ -9,6 +9,7 @@ from fna.cost.budget import Budget
 from fna.files import write_json
 from fna.nn.network import Network, build
 from fna.pipeline import Job
+from fna.tasks.kinds import TASKS
 from fna.train.adapt import adapt, refresh_norms, remapped, stream
 from fna.train.evaluate import evaluate
 from fna.weights.checkpoint import load_network
@@ -43,8 +44,8 @@ def contest(job: Job, how: Contest) -> dict[str, Any]:
     if done is not None:
         return dict(done)
     with run.ledger("seed"):
-        score = adapt(run, task, job.seed, job.seed.arch, "seed")
-    scores = {"seed": {key: score[key]["score"] for key in ("best", "last")}}
+        trained = adapt(run, task, job.seed, job.seed.arch, "seed")
+    scores = {"seed": {key: trained[key]["score"] for key in ("best", "last")}}
     if how.order == "after":
         with run.ledger("first"):
             adapt(run, with_samples(task, train=task.splits()[0]), job.seed, job.seed.arch, "first")
@@ -56,7 +57,12 @@ def contest(job: Job, how: Contest) -> dict[str, Any]:
     plain = build(job.seed.arch, task.head(job.seed.arch), run.config.output_stride, run.config.seed)
     stages = {stage: scores[stage] | cost(network if stage == "fastnas" else plain, job) for stage in scores}
     seconds = {stage: entry["wall_seconds"] for stage, entry in run.read_json("cost.json").items()}
-    what = {"random_seed": run.config.seed, "score": task.score, "budget": budget(job), "imgsz": task.imgsz}
+    what = {
+        "random_seed": run.config.seed,
+        "score": TASKS[run.config.task].score.name,
+        "budget": budget(job),
+        "imgsz": task.imgsz,
+    }
     result = what | asdict(how) | {"stages": stages, "seconds": seconds, "pruned": asdict(pruned)}
     write_json(run.folder / "result.json", result)
     return result

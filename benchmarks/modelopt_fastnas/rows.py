@@ -5,8 +5,11 @@ from statistics import fmean
 from typing import Any
 
 from fna.report.results import bullets, mean_and_spread
-from fna.report.text import duration, giga, mega, minutes, percent, points, table
+from fna.report.text import duration, giga, mega, minutes, table
+from fna.tasks.score import Score
 
+PERCENT = Score("")
+"""How scores are shown, which are fractions here."""
 NAMES = {
     "seed": "seed",
     "again": "seed, fine-tuned twice",
@@ -37,9 +40,9 @@ def row(found: Sequence[Result], stage: str) -> list[str]:
     return [
         NAMES[stage],
         str(len(best)),
-        mean_and_spread(best),
-        ", ".join(map(percent, best)),
-        percent(fmean(entry["last"] for entry in stages)),
+        mean_and_spread(best, PERCENT),
+        ", ".join(map(PERCENT.shown, best)),
+        PERCENT.shown(fmean(entry["last"] for entry in stages)),
         giga(fmean(entry["madds"] for entry in stages)),
         mega(fmean(entry["params"] for entry in stages)),
         minutes(fine_tuning),
@@ -50,8 +53,8 @@ def row(found: Sequence[Result], stage: str) -> list[str]:
 def difference(found: Sequence[Result], stage: str) -> str:
     """FastNAS minus another network, random seed by random seed."""
     values = [result["stages"]["fastnas"]["best"] - result["stages"][stage]["best"] for result in found]
-    each = ", ".join(map(points, values))
-    return f"FastNAS minus {NAMES[stage]}: **{points(fmean(values))}** points (by random seed {each})."
+    each = ", ".join(map(PERCENT.difference, values))
+    return f"FastNAS minus {NAMES[stage]}: **{PERCENT.difference(fmean(values))}** points (by random seed {each})."
 
 
 def pruning_lines(result: Result) -> list[str]:
@@ -59,7 +62,7 @@ def pruning_lines(result: Result) -> list[str]:
     pruned, name = result["pruned"], f"random seed {result['random_seed']}"
     changed = ", ".join(f"{layer} {old} to {new}" for layer, (old, new) in pruned["changed"].items()) or "nothing"
     forced = f"; with them {', '.join(pruned['forced'])}" if pruned["forced"] else ""
-    scores = " before, ".join(map(percent, pruned["scores"])) + " after pruning"
+    scores = " before, ".join(map(PERCENT.shown, pruned["scores"])) + " after pruning"
     return [
         f"{name}: {len(pruned['searchable'])} layers searchable, in {duration(result['seconds']['prune'])}; "
         f"{result['score']} on the {result['score_images']} held-out images {scores}.",

@@ -8,6 +8,7 @@ from typing import Any
 from fna.files import write_json
 from fna.nn.network import Network
 from fna.runs.run import MetricsLog, Run
+from fna.tasks.kinds import TASKS
 from fna.tasks.task import CheckedTask, Task
 from fna.train.adapt import (
     learning_rate,
@@ -34,12 +35,14 @@ def fine_tune(run: Run, task: Task, network: Network, stage: str, replica: int) 
     """Refresh the norms of `network` and train it as `adapt` is configured; resumes where the stage stopped.
 
     `replica` names the training stream: 0 is that of `fna adapt`. Writes STAGE/metrics.csv, last.ckpt and metrics.json
-    (`best` and `last` validation score, a fraction), and returns the latter.
+    (`best` and `last` validation score), and returns the latter.
     """
     done = run.read_json(f"{stage}/metrics.json")
     if done is not None:
         return dict(done)
-    how, data, key = run.config.adapt, task.training(run.config.adapt.augment, replica=replica), f"val/{task.score}"
+    how, data = run.config.adapt, task.training(run.config.adapt.augment, replica=replica)
+    score = TASKS[run.config.task].score
+    key = f"val/{score.name}"
     model, optimizer = run.setup(network, optimizer_for(network, how))
     parts = {"network": network, "optimizer": optimizer}
     first = run.restore(f"{stage}/last.ckpt", parts)
@@ -53,10 +56,10 @@ def fine_tune(run: Run, task: Task, network: Network, stage: str, replica: int) 
         set_lr(optimizer, learning_rate(step, total, how))
         loss = training_step(run, task, model, optimizer, to_device(run, next(batches)), how.clip)
         if (step + 1) % how.validate_steps == 0 or step + 1 == total:
-            score = float(evaluate(run, task, model).result()["score"])
-            run.note(f"  {stage} {step + 1}/{total}  loss {float(loss):.3f}  {key} {100 * score:.1f}")
-            log.add(step, loss=float(loss), **{key: score})
+            value = float(evaluate(run, task, model).result()["score"])
+            run.note(f"  {stage} {step + 1}/{total}  loss {float(loss):.3f}  {key} {score.shown(value)}")
+            log.add(step, loss=float(loss), **{key: value})
     scores = [float(row[key]) for row in log.rows if row.get(key)]
-    result = {"best": max(scores), "last": scores[-1], "steps": total}
+    result = {"best": score.best(scores), "last": scores[-1], "steps": total}
     write_json(run.folder / stage / "metrics.json", result)
     return result

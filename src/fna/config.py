@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,6 +25,7 @@ from fna.arch.heads import HEADS, HeadKind, head_from_data, parse_head
 from fna.arch.space import SPACES
 from fna.cost.budget import Budget
 from fna.errors import UserError, unknown
+from fna.tasks.kinds import TASKS
 
 PositiveHW = tuple[PositiveInt, PositiveInt]
 
@@ -88,6 +90,15 @@ def _memory_size(value: object) -> object:
 
 
 MemorySize = Annotated[str, BeforeValidator(_memory_size)]
+
+
+def _known_task(value: str) -> str:
+    if value not in ("auto", *TASKS):
+        raise unknown("task", value, ("auto", *TASKS))
+    return value
+
+
+TaskName = Annotated[str, AfterValidator(_known_task)]
 
 
 class Section(BaseModel):
@@ -269,21 +280,14 @@ DETECTION_DEFAULTS: dict[str, dict[str, Any]] = {
     "retinanet": {"score_threshold": 0.05, "nms_threshold": 0.5, "detections": 100},  # their detection library's
 }
 SSD_SIZE = (320, 320)
-CLASSIFIER_SIZE = (224, 224)
 RETINANET_SHORT_SIDE = 800
 """Paper A.1."""
-HEADS_OF_TASK = {
-    "seg": ("fpn", "lraspp", "deeplabv3", "deeplabv3plus", "dpc"),
-    "det": ("ssdlite", "retinanet"),
-    "cls": ("classifier",),
-}
-"""The heads of each task, its default first."""
 
 
 class Config(Section):
     """One run."""
 
-    task: Literal["auto", "seg", "det", "cls"] = Field("auto", description="auto: what the data are")
+    task: TaskName = Field("auto", description=f"{', '.join(TASKS)}; auto: what the data are for")
     backbone: str = Field("mobilenet_v2", description="zoo name, where no weights say it; timm:NAME to train")
     weights: str = Field("none", description="FILE, DEFAULT (the library's), torchvision:NAME, timm:NAME, or none")
     mean: Triple | None = Field(None, description="input mean of RGB in [0, 1]; default: the seed's")
@@ -351,20 +355,20 @@ def resolved(config: Config, task: str) -> Config:
     """
     if config.task not in ("auto", task):
         raise UserError(f"task is {config.task!r}, but the data are for the task {task!r}")
-    kind = parse_head(HEADS_OF_TASK[task][0] if config.head == AUTO else config.head)
+    kind = parse_head(TASKS[task].heads[0] if config.head == AUTO else config.head)
     head = kind.name
-    if head not in HEADS_OF_TASK[task]:
-        raise UserError(f"head {head!r} does not fit the task {task!r}; its heads are {', '.join(HEADS_OF_TASK[task])}")
+    if head not in TASKS[task].heads:
+        raise UserError(f"head {head!r} does not fit the task {task!r}; its heads are {', '.join(TASKS[task].heads)}")
     stride = config.output_stride or kind.output_stride
     if stride not in kind.output_strides:
         raise UserError(f"output_stride is {stride}, but the head {head} needs {kind.strides_text}")
     depths = config.search.depths or SPACES[head if head in SPACES else "segmentation"][0]
     search = config.search.model_copy(update={"depths": depths})
     found: dict[str, Any] = {"task": task, "head": str(kind), "output_stride": stride, "search": search}
-    if task == "det":
+    if head in DETECTION_DEFAULTS:
         found |= _detector_sizes(head, config)
-    if task == "cls":
-        found["imgsz"] = config.imgsz or CLASSIFIER_SIZE
+    if TASKS[task].imgsz is not None:
+        found["imgsz"] = config.imgsz or TASKS[task].imgsz
     return config.model_copy(update=found)
 
 

@@ -28,7 +28,7 @@ from fna.search.scores import score_sets
 from fna.search.search import make_decisions, make_space, wall_seconds
 from fna.search.search import search as search_space
 from fna.search.trials import Trial, compare
-from fna.tasks import TASKS
+from fna.tasks.kinds import TASKS, imported, task_of_data
 from fna.tasks.task import Task
 from fna.train.adapt import adapt as fine_tune
 from fna.train.evaluate import evaluate
@@ -82,9 +82,10 @@ def prepare(data: str | Path, config: Config, arch: str | None = None) -> tuple[
     """The resolved configuration, the seed and the task for the data; nothing is written."""
     seed = load_seed(config)
     wanted_arch(arch, seed)
-    opened = open_data(data, wanted_task(config))
-    config = resolved(config, opened.task)
-    return config, seed, TASKS[config.task](config, opened, seed.mean, seed.std)
+    wanted = wanted_task(config)
+    opened = open_data(data, wanted)
+    config = resolved(config, wanted or task_of_data(opened.kind))
+    return config, seed, imported(TASKS[config.task].task)(config, opened, seed.mean, seed.std)
 
 
 def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: str | None = None) -> Job:
@@ -300,8 +301,8 @@ def run_train(job: Job, arch: AnyArch, stage: str) -> None:
     write_text(job.run.folder / stage / "arch.json", arch.to_json())
     with job.run.ledger(stage):
         result = fine_tune(job.run, job.task, job.seed, arch, stage)
-    best = result["best"]
-    job.run.note(f"  {stage}: best val/{job.task.score} {100 * best['score']:.1f} at step {best['step']}")
+    best, score = result["best"], TASKS[job.run.config.task].score
+    job.run.note(f"  {stage}: best val/{score.name} {score.shown(best['score'])} at step {best['step']}")
 
 
 def do_adapt(job: Job, arch: str | None) -> None:

@@ -15,7 +15,6 @@ from fna.nn.backbone import Backbone
 from fna.nn.heads import build_head
 from fna.nn.network import Network
 
-
 MASKS = [
     *("deeplabv3", "deeplabv3(width=24, rates=3+9)", "deeplabv3plus", "deeplabv3plus(tap=8, light=true)", "dpc"),
     *("fpn", "fpn(width=24, taps=2+4+8)", "lraspp", "lraspp(width=24, tap=4)"),

@@ -21,11 +21,14 @@ from fna.arch.arch import Arch
 from fna.config import from_data, to_yaml
 from fna.data.layouts.opening import open_data
 from fna.errors import UserError
-from fna.report import predictions, views
+from fna.report import predictions
 from fna.report.predictions import Scored, choose, figure_predictions
 from fna.report.sheet import CAPTION, GAP, TITLE, fitted
-from fna.report.views import Boxes, Masks, matches
+from fna.tasks.detection import view as box_view
+from fna.tasks.detection.view import Boxes, matches
 from fna.tasks.drawing import class_colours
+from fna.tasks.segmentation import view as mask_view
+from fna.tasks.segmentation.view import Masks
 from fna.weights.checkpoint import save_network
 from networks import ARCH, info, trained
 
@@ -76,7 +79,8 @@ def pretend(patch: pytest.MonkeyPatch, about: Any, name: str, predict: Callable[
         return network
 
     patch.setattr(predictions, "load", load)
-    patch.setattr(views, name, lambda network, image, *how: predict(network.stage, image))
+    view = mask_view if name == "predict_mask" else box_view
+    patch.setattr(view, name, lambda network, image, *how: predict(network.stage, image))
 
 
 def mask_of(stage: str, image: Tensor) -> Tensor:
@@ -176,7 +180,7 @@ def test_boxes_are_compared_by_f1_and_drawn(tmp_path: Path, monkeypatch: pytest.
     found = figure_predictions(run_of(tmp_path / "run", data, "det"), out=tmp_path / "boxes.png", device="cpu")
     # The fourth image has no box: both are right to find none. In the others the seed finds nothing.
     assert [image.scores for image in found.scored] == [(0.0, 1.0)] * 3 + [(1.0, 1.0)]
-    assert found.metric == "F1"
+    assert found.metric.name == "F1"
     # Panels of 60 x 80 are 450 x 600; the seed's are those of the input, the others have boxes.
     shown = pixels_of(tmp_path / "boxes.png")
     top = TITLE * 3 // 2 + GAP

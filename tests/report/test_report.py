@@ -211,7 +211,7 @@ def test_trials_are_in_the_report_with_the_one_that_was_chosen(tmp_path: Path) -
 def test_detection_has_its_own_metrics_and_words(tmp_path: Path) -> None:
     folder = adapted_run(tmp_path / "run", adapted=0.25, seed=0.22)
     write(folder / "config.yaml", (folder / "config.yaml").read_text().replace("task: seg", "task: det"))
-    assert RunFiles(folder).detection
+    assert RunFiles(folder).kind.name == "det"
     for stage in ("train", "seed"):
         content = json.loads((folder / stage / "metrics.json").read_text())
         content["best"] |= {"AP": 0.25, "AP50": 0.4321, "AP_small": None}

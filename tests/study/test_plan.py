@@ -19,7 +19,7 @@ from fna.study import effectiveness, strategies
 from fna.study.jobs import execute
 from fna.study.plan import Step, Study, write_plan
 from fna.study.table import Row, write_table
-from fna.tasks.segmentation import Segmentation
+from fna.tasks.segmentation.task import Segmentation
 from fna.train.adapt import remapped
 from fna.weights.plain import searchable
 

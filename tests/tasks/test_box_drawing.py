@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fna.tasks import box_drawing
-from fna.tasks.box_drawing import draw_boxes
+from fna.tasks.detection import drawing as box_drawing
+from fna.tasks.detection.drawing import draw_boxes
 from fna.tasks.drawing import class_colours
 
 GREY = torch.full((3, 120, 200), 128, dtype=torch.uint8)

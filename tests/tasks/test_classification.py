@@ -22,7 +22,8 @@ from fna.config import Config
 from fna.cost.count import count_model
 from fna.errors import Interrupted, UserError
 from fna.nn.network import Network
-from fna.tasks.classification import Classification, ClassificationEvaluator
+from fna.tasks.classification.evaluator import ClassificationEvaluator
+from fna.tasks.classification.task import Classification
 from fna.train.adapt import remapped
 from fna.use.load import load
 from fna.weights.seeds import Seed, from_state_dict, load_file

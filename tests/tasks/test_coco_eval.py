@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from fna.data.samples import BoxSample, DetectionData
-from fna.tasks.coco_eval import METRICS, CocoEvaluation
+from fna.tasks.detection.coco_eval import METRICS, CocoEvaluation
 
 CLASSES, CATEGORIES = ("cat", "dog", "cow", "ant"), (17, 3, 90, 5)  # numbers that are not in order
 

@@ -13,7 +13,7 @@ from fna.arch.heads import describe
 from fna.arch.zoo import mobilenet_v2
 from fna.config import Detection, thresholds
 from fna.nn.network import Network, build
-from fna.tasks.detectors import DETECTORS, Detector
+from fna.tasks.detection.detectors import DETECTORS, Detector
 
 CLASSES = 3
 ARCH = mobilenet_v2(0.1)

@@ -9,7 +9,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 
 from fna.config import Evaluate
 from fna.data.samples import IGNORE
-from fna.tasks.segmentation import SegmentationEvaluator, predict_classes, window_starts
+from fna.tasks.segmentation.evaluator import SegmentationEvaluator, predict_classes, window_starts
 
 
 class Fixed(nn.Module):

@@ -17,8 +17,9 @@ from torch import nn
 import fna
 from fna.errors import UserError
 from fna.use.export import compare, export
-from fna.use.load import load, prepare
+from fna.use.load import load
 from fna.weights.checkpoint import save_network
+from fna.weights.trained import prepare
 from networks import CLASSES, blocks, info, trained
 
 pytest.importorskip("onnxscript")

@@ -8,8 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from fna.errors import UserError
 from fna.nn.network import Network
-from fna.use.load import load, load_backbone, prepare
+from fna.use.load import load, load_backbone
 from fna.weights.checkpoint import save_network
+from fna.weights.trained import prepare
 from networks import ARCH, info, trained
 
 INFO = info("deeplabv3plus")

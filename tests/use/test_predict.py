@@ -14,7 +14,8 @@ from fna.data.reading.dataset import SegmentationDataset
 from fna.data.reading.images import read_mask
 from fna.data.samples import Sample
 from fna.errors import UserError
-from fna.tasks.drawing import OPACITY, class_colours, legend, mask_picture, overlay
+from fna.tasks.drawing import class_colours, legend
+from fna.tasks.segmentation.drawing import OPACITY, mask_picture, overlay
 from fna.use.load import load
 from fna.use.predict import compute_device, predict
 from fna.weights.checkpoint import save_network

@@ -11,6 +11,7 @@ from typing import Any
 from fna import __version__
 from fna.errors import Interrupted, UserError, unknown
 from fna.flags import PROCESS_KEYS, Parser, config_parser
+from fna.tasks.kinds import TASKS
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ def check(words: list[str]) -> int:
     """Exit status 1 when the data has errors."""
     parser = Parser(prog="fna check", description="Find the layout, count, and name everything that is wrong.")
     parser.add_argument("data", help="folder or YAML file")
-    words_of_task = "for data that fit several: seg, the masks; det, the boxes; cls, a folder for each class"
-    parser.add_argument("--task", choices=("seg", "det", "cls"), help=words_of_task)
+    learned = "; ".join(f"{kind.name}, the {kind.data}" for kind in TASKS.values())
+    parser.add_argument("--task", choices=tuple(TASKS), help=f"for data that fit several: {learned}")
     args = parser.parse_args(words)
     from fna.data.check.check import check as check_data
     from fna.data.layouts.opening import open_data
@@ -137,13 +138,15 @@ def val(words: list[str]) -> int:
     args = parser.parse_args(words)
     if args.devices < 1:
         raise UserError(f"--devices must be at least 1, got {args.devices}")
+    from fna.config import load_config
     from fna.pipeline import validate
 
     result = validate(args.run, args.stage, device=args.device, devices=args.devices, nodes=1)
+    score = TASKS[load_config(Path(args.run) / "config.yaml").task].score
     values = [*result["per_class"].items(), *((n, v) for n, v in result.items() if n != "score")]
     for name, value in values:
         if value is None or isinstance(value, float):
-            print(f"  {name:<20} {'–' if value is None else f'{100 * value:5.1f}'}")
+            print(f"  {name:<20} {score.shown(value):>5}")
     return 0
 
 
@@ -258,7 +261,9 @@ def demo(words: list[str]) -> int:
     parser = Parser(
         prog="fna demo", description="Draw scenes, pretrain a small seed, adapt it, report; offline, about 3 minutes."
     )
-    parser.add_argument("--task", choices=("seg", "det"), default="seg", help="seg: masks (default); det: boxes")
+    shown = [kind for kind in TASKS.values() if kind.recipe]
+    learned = "; ".join(f"{kind.name}: {kind.data}" for kind in shown)
+    parser.add_argument("--task", choices=[kind.name for kind in shown], default=shown[0].name, help=learned)
     parser.add_argument("--out", default="runs/demo")
     parser.add_argument("--seed", type=int, default=0, help="random seed")
     args = parser.parse_args(words)

@@ -39,7 +39,7 @@ class SegmentationData:
     or 255, and None means that the files hold class indices already. `notes` say what was decided and by which rule.
     """
 
-    task: ClassVar[str] = "seg"
+    kind: ClassVar[str] = "masks"
 
     root: Path
     layout: str
@@ -80,7 +80,7 @@ class DetectionData:
     written with them. `notes` say what was decided and by which rule, `problems` what is wrong and what was dropped.
     """
 
-    task: ClassVar[str] = "det"
+    kind: ClassVar[str] = "boxes"
 
     root: Path
     layout: str
@@ -104,7 +104,7 @@ class ClassSample:
 class ClassificationData:
     """A data set for image classification, as found on disk; `notes` and `problems` as for the other tasks."""
 
-    task: ClassVar[str] = "cls"
+    kind: ClassVar[str] = "classes"
 
     root: Path
     layout: str

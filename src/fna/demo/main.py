@@ -1,7 +1,7 @@
 """`fna demo`: from drawn scenes to an adapted network, with two networks beside it that show what each part is for."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,10 @@ from fna.pipeline import adapt, train
 from fna.report.files import RunFiles, StageFiles
 from fna.report.text import giga, mega, percent, seconds, table
 from fna.runs.run import keep_memory, new_folder
+from fna.tasks.kinds import TASKS, TaskKind
 
-
-@dataclass(frozen=True)
-class Kind:
-    """What differs between the tasks: how scenes are drawn, the recipe, and the val scores of the final table."""
-
-    draw: Callable[[Path, int], None]
-    recipe: str
-    scores: tuple[str, ...]
-
-
-KINDS = {
-    "seg": Kind(draw_scenes, "demo", ("mIoU",)),
-    "det": Kind(draw_box_scenes, "demo-det", ("AP", "AP50")),
-}
+DRAWN = {"masks": draw_scenes, "boxes": draw_box_scenes}
+"""How scenes are drawn, by the kind of annotations."""
 SEED, ADAPTED = "seed architecture", "adapted network"
 RANDOM, SEED_RANDOM = "adapted architecture from random weights", "seed architecture from random weights"
 KEPT = (
@@ -39,7 +28,7 @@ KEPT = (
 
 @dataclass(frozen=True)
 class Row:
-    """One fine-tuned network: its best val scores as fractions, cost of the whole model, wall time of its training."""
+    """One fine-tuned network: its best val metrics, cost of the whole model, wall time of its training."""
 
     name: str
     scores: tuple[float | None, ...]
@@ -48,11 +37,17 @@ class Row:
     seconds: float | None
 
 
-def final_table(rows: Sequence[Row], scores: Sequence[str]) -> str:
-    """The rows as a Markdown table, scores in percent."""
-    header = ("network", *(f"val {name}" for name in scores), "MAdds", "params", "fine-tuning, s")
+def metrics(kind: TaskKind) -> tuple[str, ...]:
+    """The columns of the final table."""
+    return kind.score.name, *kind.also
+
+
+def final_table(rows: Sequence[Row], kind: TaskKind) -> str:
+    """The rows as a Markdown table, all metrics in the unit of the task's score."""
+    header = ("network", *(f"val {name}" for name in metrics(kind)), "MAdds", "params", "fine-tuning, s")
     return table(
-        header, ((r.name, *map(percent, r.scores), giga(r.madds), mega(r.params), seconds(r.seconds)) for r in rows)
+        header,
+        ((r.name, *map(kind.score.shown, r.scores), giga(r.madds), mega(r.params), seconds(r.seconds)) for r in rows),
     )
 
 
@@ -69,24 +64,26 @@ def demo(
     the run folders adapted/ and random/, and report.md. `changes` are keys of the configuration that differ from the
     recipe `demo` or `demo-det`.
     """
-    if task not in KINDS:
-        raise unknown("task", task, KINDS)
-    kind, start, folder = KINDS[task], time.monotonic(), new_folder(out)
+    shown_tasks = [kind.name for kind in TASKS.values() if kind.recipe]
+    if task not in shown_tasks:
+        raise unknown("task", task, shown_tasks)
+    kind, start, folder = TASKS[task], time.monotonic(), new_folder(out)
     scenes, weights, how = folder / "scenes", folder / "seed.safetensors", pretraining or Pretraining()
     keep_memory()  # pretraining has no run that would see to it
     print(f"demo in {folder}\ndrawing scenes", flush=True)
-    kind.draw(scenes, random_seed)
+    DRAWN[kind.data](scenes, random_seed)
     print("pretraining a seed to name shapes, about a minute", flush=True)
     accuracy = pretrain_seed(weights, random_seed, how)
-    print(f"  accuracy {percent(accuracy.val)} % on new pictures (chance {percent(accuracy.chance)} %)", flush=True)
+    right, chance = percent(accuracy.val), percent(accuracy.chance)
+    print(f"  accuracy {right} % on new pictures (chance {chance} %)", flush=True)
     common: dict[str, Any] = {"recipe": kind.recipe, "seed": random_seed, "mean": MEAN, "std": STD, **changes}
     adapted = adapt(scenes, folder / "adapted", weights=str(weights), **common)
     backbone = f"mobilenet_v2_w{round(100 * how.width):03d}"
     untrained = train(scenes, str(adapted), folder / "random", weights="none", backbone=backbone, **common)
-    shown = summary(adapted, untrained, kind.scores)
+    shown = summary(adapted, untrained, kind)
     lines = [
-        f"The seed names shapes in pictures it has not seen with an accuracy of {percent(accuracy.val)} % "
-        f"(chance {percent(accuracy.chance)} %). All networks below are fine-tuned on the scenes on the same schedule.",
+        f"The seed names shapes in pictures it has not seen with an accuracy of {right} % "
+        f"(chance {chance} %). All networks below are fine-tuned on the scenes on the same schedule.",
         shown,
         "Everything about the run: [adapted/report.md](adapted/report.md).",
     ]
@@ -95,7 +92,7 @@ def demo(
     return folder
 
 
-def summary(adapted: Path, untrained: Path, scores: Sequence[str]) -> str:
+def summary(adapted: Path, untrained: Path, kind: TaskKind) -> str:
     """The final table of both runs, and a line where the search returned the seed's own architecture."""
     run = RunFiles(adapted)
     stages = {stage.name: stage for stage in run.stages}
@@ -105,11 +102,11 @@ def summary(adapted: Path, untrained: Path, scores: Sequence[str]) -> str:
     named = [(f"{SEED} = {ADAPTED}", stages["train"]), (SEED_RANDOM, random)]
     if not kept:
         named = [(SEED, stages["seed"]), (ADAPTED, stages["train"]), (RANDOM, random)]
-    shown = final_table([_row(name, stage, scores) for name, stage in named], scores)
+    shown = final_table([_row(name, stage, kind) for name, stage in named], kind)
     return f"{shown}\n\n{KEPT}" if kept else shown
 
 
-def _row(name: str, stage: StageFiles, scores: Sequence[str]) -> Row:
+def _row(name: str, stage: StageFiles, kind: TaskKind) -> Row:
     assert stage.best is not None
-    values = tuple(stage.best[score] for score in scores)
+    values = tuple(stage.best[metric] for metric in metrics(kind))
     return Row(name, values, stage.cost["madds"], stage.cost["params"], stage.seconds)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from fna.report.files import Rows
+from fna.tasks.score import Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,15 +41,15 @@ def svg(drawn: "Figure") -> bytes:
     return buffer.getvalue()
 
 
-def draw_training(stages: Mapping[str, Rows], score: str) -> "Figure":
+def draw_training(stages: Mapping[str, Rows], score: Score) -> "Figure":
     """Training loss and validation score by step, one line a network."""
     made = figure(9, 3.4)
     left, right = made.subplots(1, 2)
     for name, rows in stages.items():
         _line(left, rows, "loss", 1.0, label=name, linewidth=1)
-        _line(right, rows, f"val/{score}", 100.0, label=name, marker="o")
+        _line(right, rows, f"val/{score.name}", score.scaled(1.0), label=name, marker="o")
     left.set(title="training loss", xlabel="step")
-    right.set(title=f"val {score} (%)", xlabel="step")
+    right.set(title=f"val {score.label}", xlabel="step")
     right.legend()
     return made
 

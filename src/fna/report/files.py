@@ -14,6 +14,7 @@ from fna.arch.plain import AnyArch, load_arch
 from fna.errors import UserError
 from fna.files import read_json
 from fna.search.result import SearchResult, read_result
+from fna.tasks.kinds import TaskKind, find_task
 
 Rows = list[dict[str, float]]
 """The rows of a metrics file; a row has the columns that were written in it."""
@@ -127,9 +128,9 @@ class RunFiles:
         return [rows for rows in map(read_rows, paths) if any("entropy" in key for row in rows for key in row)]
 
     @property
-    def detection(self) -> bool:
-        """Whether the task is detection; it is segmentation where the configuration does not say."""
-        return self.config.get("task") == "det"
+    def kind(self) -> TaskKind:
+        """The task; it is segmentation where the configuration does not say."""
+        return find_task(self.config.get("task", "seg"))
 
     @property
     def imgsz(self) -> HW | None:

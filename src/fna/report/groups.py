@@ -8,6 +8,7 @@ from typing import Any
 from fna.arch.plain import AnyArch
 from fna.errors import UserError
 from fna.report.files import RunFiles, StageFiles, dense, same_backbone
+from fna.tasks.score import Score
 
 FREE = {"seed", "search", "budget", "baseline", "weights", "backbone", "mean", "std"}
 FREE |= {"remap", "device", "threads", "workers", "cache", "checkpoint_minutes"}
@@ -31,6 +32,11 @@ class Group:
         if self.is_seed:
             return "seed architecture" if self.pretrained else "seed architecture, random weights"
         return "adapted architecture " + ("(remapped)" if self.pretrained else "(random weights)")
+
+    @property
+    def score(self) -> Score:
+        """What the scores are of."""
+        return self.results[0][0].kind.score
 
     def scores(self, which: str = "best", key: str = "score") -> list[float]:
         """The `best` or `last` validation scores, or another metric there, one a random seed."""

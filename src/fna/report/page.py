@@ -13,17 +13,10 @@ from fna.report.architectures import draw_architectures
 from fna.report.columns import run_columns
 from fna.report.costs import cost_tables
 from fna.report.files import RunFiles, StageFiles
-from fna.report.text import NOTHING, cell, duration, giga, mega, percent, points, seconds, table
-from fna.report.verdict import score_name, verdict
+from fna.report.text import NOTHING, cell, duration, giga, mega, percent, seconds, table
+from fna.report.verdict import verdict
 from fna.search.health import COLLAPSED, softmax
 from fna.search.result import SearchResult
-
-CLASS_SCORES = {
-    "seg": ("IoU", "in neither truth nor prediction"),
-    "det": ("AP", "without a box in the validation images"),
-    "cls": ("accuracy", "without a validation image"),
-}
-"""The score of each class by task, and what a class is that has none."""
 
 
 def write_report(folder: Path) -> Path:
@@ -46,7 +39,7 @@ def draw(run: RunFiles) -> dict[str, Any]:
         drawn["architectures"] = draw_architectures(run_columns(run, run.imgsz, run.output_stride))
     trained = {label(run, stage): stage.rows for stage in run.stages if stage.rows}
     if trained:
-        drawn["training"] = figures.draw_training(trained, score_name(run))
+        drawn["training"] = figures.draw_training(trained, run.kind.score)
     if any(run.search_rows):
         drawn["search"] = figures.draw_search(run.search_rows)
     if run.search_health:
@@ -82,7 +75,6 @@ def render(run: RunFiles) -> str:
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters |= {"cell": cell, "quote": lambda value: shlex.quote(str(value))}
     search = run.search
-    class_score, absent = CLASS_SCORES.get(run.config.get("task", "seg"), CLASS_SCORES["seg"])
     return environment.from_string(template).render(
         run=run,
         search=search,
@@ -94,8 +86,9 @@ def render(run: RunFiles) -> str:
         costs=cost_tables(run),
         metrics=metrics_table(run),
         classes=class_table(run),
-        class_score=class_score,
-        absent=absent,
+        score=run.kind.score,
+        class_score=run.kind.class_score,
+        absent=run.kind.absent,
         search_health=bool(run.search_health),
         collapsed=COLLAPSED,
         training=any(stage.rows for stage in run.stages),
@@ -107,8 +100,8 @@ def render(run: RunFiles) -> str:
 
 def headline(run: RunFiles) -> str:
     """Score, cost and time of every network; the seed's cost also where it was not trained."""
-    score = score_name(run)
-    header = ["", f"val {score}, best", "at step", f"val {score}, last", "MAdds", "params", "fine-tuning, s"]
+    score = run.kind.score
+    header = ["", f"val {score.name}, best", "at step", f"val {score.name}, last", "MAdds", "params", "fine-tuning, s"]
     rows: list[list[object]] = []
     if run.seed.get("cost") and not any(run.is_seed(stage) for stage in run.stages):
         cost = run.seed["cost"]
@@ -119,7 +112,7 @@ def headline(run: RunFiles) -> str:
         name = label(run, stage) + ("" if stage.metrics else " (unfinished)")
         last = metrics.get("last", {}).get("score")
         rows.append(
-            [name, percent(best.get("score")), best.get("step", NOTHING), percent(last)]
+            [name, score.shown(best.get("score")), best.get("step", NOTHING), score.shown(last)]
             + [giga(cost.get("madds")), mega(cost.get("params")), seconds(stage.seconds)]
         )
     return table(header, rows) if rows else ""
@@ -147,7 +140,7 @@ def metrics_table(run: RunFiles) -> str:
     names = dict.fromkeys(
         name for _, best in tested for name, value in best.items() if isinstance(value, float) and name != "score"
     )
-    rows = [[name, *(percent(best.get(name)) for _, best in tested)] for name in names]
+    rows = [[name, *(run.kind.score.shown(best.get(name)) for _, best in tested)] for name in names]
     return table(["", *(name for name, _ in tested)], rows) if rows else ""
 
 
@@ -158,12 +151,12 @@ def class_table(run: RunFiles) -> str:
         return ""
     seed = next((values for stage, values in tested if run.is_seed(stage)), None)
     gains = [values for stage, values in tested if not run.is_seed(stage)] if seed else []
-    names = list(dict.fromkeys(name for _, values in tested for name in values))
+    names, score = list(dict.fromkeys(name for _, values in tested for name in values)), run.kind.score
     rows = [
         [
             name,
-            *(percent(values.get(name)) for _, values in tested),
-            *(points(gain(values.get(name), seed, name)) for values in gains),
+            *(score.shown(values.get(name)) for _, values in tested),
+            *(score.difference(gain(values.get(name), seed, name)) for values in gains),
         ]
         for name in names
     ]

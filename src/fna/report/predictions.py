@@ -11,7 +11,7 @@ from rich.progress import track
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-from fna.config import load_config
+from fna.config import Config, load_config
 from fna.data.layouts.opening import open_data
 from fna.data.reading.images import read_image
 from fna.errors import UserError, unknown
@@ -19,11 +19,22 @@ from fna.files import write_json
 from fna.report.files import RunFiles
 from fna.report.page import label
 from fna.report.sheet import Panel, fitted, sheet
-from fna.report.text import percent, points
-from fna.report.views import VIEWS, Rival, View
 from fna.tasks.drawing import save_picture
+from fna.tasks.kinds import TASKS, imported
+from fna.tasks.score import Score
+from fna.tasks.task import View
 from fna.use.load import load
 from fna.use.predict import compute_device
+from fna.weights.trained import TrainedNetwork
+
+
+@dataclass(frozen=True)
+class Rival:
+    """One of the two networks that are compared; `config` is that of its run."""
+
+    title: str
+    network: TrainedNetwork
+    config: Config
 
 
 @dataclass(frozen=True)
@@ -45,25 +56,34 @@ class Scored:
 class Comparison:
     """Two networks on the same validation images; `shown` are the drawn ones, in the order of their rows."""
 
-    metric: str
+    metric: Score
     titles: tuple[str, str]
     scored: tuple[Scored, ...]
     shown: tuple[Scored, ...]
 
+    @property
+    def _unit(self) -> str:
+        return " (percent)" if self.metric.unit == "%" else ""
+
     def summary(self) -> str:
         """How the images were chosen, and what the choice leaves out."""
         found = [image.difference for image in self.scored if image.difference is not None]
-        better, worse = sum(d > 0 for d in found), sum(d < 0 for d in found)
+        better = sum(self.metric.better(d, 0) for d in found)
+        worse = sum(self.metric.better(0, d) for d in found)
         return (
             f"Shown: {len(self.shown)} of {len(self.scored)} validation images, those with the largest absolute "
-            f"difference in {self.metric} (percent). Of all, the {self.titles[1]} is better in {better}, "
+            f"difference in {self.metric.name}{self._unit}. Of all, the {self.titles[1]} is better in {better}, "
             f"worse in {worse}, equal in {len(found) - better - worse}."
         )
 
+    def second(self, image: Scored) -> str:
+        """The second network's score and what it has more than the first one's."""
+        return f"{self.metric.shown(image.scores[1])} ({self.metric.difference(image.difference)})"
+
     def text(self) -> str:
         """The summary, and the scores of both networks in every image that is shown."""
-        lines = [f"  {image.name}: {percent(image.scores[0])}, {_second(image)}" for image in self.shown]
-        return "\n".join([self.summary(), f"{self.metric} of {self.titles[0]}, {self.titles[1]}:", *lines])
+        lines = [f"  {image.name}: {self.metric.shown(image.scores[0])}, {self.second(image)}" for image in self.shown]
+        return "\n".join([self.summary(), f"{self.metric.name} of {self.titles[0]}, {self.titles[1]}:", *lines])
 
 
 def figure_predictions(
@@ -91,7 +111,7 @@ def figure_predictions(
     runs = [RunFiles(Path(folder)) for folder in (run, run if other is None else other)]
     rivals = _rivals(runs, ("seed" if other is None else "train", stage), device)
     data = _data(runs)
-    view = VIEWS[data.task](data)
+    view: View = imported(TASKS[rivals[0].network.info.task].view or "")(data)
     samples = data.splits["val"]
     scored = tuple(_scored(view, rivals, samples))
     comparison = Comparison(view.metric, (rivals[0].title, rivals[1].title), scored, choose(scored, images))
@@ -100,7 +120,7 @@ def figure_predictions(
         save_picture(picture, out)
         return comparison
     save_picture(picture, out / "predictions.png")
-    write_json(out / "scores.json", asdict(comparison))
+    write_json(out / "scores.json", asdict(comparison) | {"metric": comparison.metric.name})
     return comparison
 
 
@@ -122,8 +142,9 @@ def _rivals(runs: Sequence[RunFiles], stages: tuple[str, str], device: str) -> l
         names = [run.folder.resolve().name for run in runs]
         rivals = [replace(rival, title=f"{rival.title} ({n})") for rival, n in zip(rivals, names, strict=True)]
     infos = [rival.network.info for rival in rivals]
-    if infos[0].task not in VIEWS:
-        raise UserError(f"{runs[0].folder} is for the task {infos[0].task!r}; this figure is for {', '.join(VIEWS)}")
+    drawn = [kind.name for kind in TASKS.values() if kind.view]
+    if infos[0].task not in drawn:
+        raise UserError(f"{runs[0].folder} is for the task {infos[0].task!r}; this figure is for {', '.join(drawn)}")
     for what in ("task", "classes"):
         if getattr(infos[0], what) != getattr(infos[1], what):
             raise UserError(f"{runs[0].folder} and {runs[1].folder} differ in {what}: there is nothing to compare")
@@ -165,7 +186,7 @@ def _scored(view: View, rivals: Sequence[Rival], samples: Sequence[Any]) -> Any:
     shown = track(samples, "compare", console=console, transient=True, disable=not console.is_terminal)
     for place, sample in enumerate(shown):
         image, truth = read_image(sample.image), view.truth(sample)
-        scores = [view.score(truth, view.predict(rival, image)) for rival in rivals]
+        scores = [view.score(truth, view.predict(rival.network, rival.config, image)) for rival in rivals]
         yield Scored(place, sample.name, (scores[0], scores[1]))
 
 
@@ -173,17 +194,13 @@ def _drawn(view: View, rivals: Sequence[Rival], samples: Sequence[Any], comparis
     rows, results = [], []
     for sample, scored in zip(samples, comparison.shown, strict=True):
         image, truth = read_image(sample.image), view.truth(sample)
-        found = [view.predict(rival, image) for rival in rivals]
+        found = [view.predict(rival.network, rival.config, image) for rival in rivals]
         size = fitted(*image.shape[1:])
         small = transforms.resize(image, list(size), InterpolationMode.BICUBIC, antialias=True)
-        captions = ["", f"{view.metric} {percent(scored.scores[0])}", f"{view.metric} {_second(scored)}"]
+        metric, first = view.metric, view.metric.shown(scored.scores[0])
+        captions = ["", f"{metric.name} {first}", f"{metric.name} {comparison.second(scored)}"]
         row = [Panel(view.picture(image, one, size), text) for one, text in zip([truth, *found], captions, strict=True)]
         rows.append([Panel(Image.fromarray(small.permute(1, 2, 0).numpy()), sample.name), *row])
         results += [truth, *found]
     names, colours = view.legend(results)
     return sheet(["input", "truth", *comparison.titles], rows, names, colours, comparison.summary())
-
-
-def _second(image: Scored) -> str:
-    """The second network's score and what it has more than the first one's."""
-    return f"{percent(image.scores[1])} ({points(image.difference)})"

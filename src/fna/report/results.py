@@ -9,8 +9,8 @@ from string import ascii_uppercase
 from fna.errors import UserError
 from fna.report.files import RunFiles, dense
 from fna.report.groups import Group, collect, difference, paired_difference, spread
-from fna.report.text import giga, mega, minutes, percent, points, shorten_paths, table
-from fna.report.verdict import score_name
+from fna.report.text import giga, mega, minutes, shorten_paths, table
+from fna.tasks.score import Score
 
 
 def results(folders: Sequence[str | Path], title: str = "Results", brief: bool = False) -> str:
@@ -18,10 +18,10 @@ def results(folders: Sequence[str | Path], title: str = "Results", brief: bool =
 
     `brief` leaves out the architectures, the commands and the title.
 
-    Scores are in percent with the standard deviation of the sample (n - 1). Standard errors of differences are of the
-    pairs where both networks have the same random seeds, else they treat the random seeds as independent. Absolute
-    paths in commands are cut to their last two components. Raises UserError where a folder is no run folder, no stage
-    is finished, or the runs differ in schedule, data or seed architecture.
+    Scores come with the standard deviation of the sample (n - 1). Standard errors of differences are of the pairs where
+    both networks have the same random seeds, else they treat the random seeds as independent. Absolute paths in
+    commands are cut to their last two components. Raises UserError where a folder is no run folder, no stage is
+    finished, or the runs differ in schedule, data or seed architecture.
     """
     paths = [Path(folder) for folder in folders]
     runs = [RunFiles(path) for path in dict.fromkeys(path.resolve() for path in paths)]
@@ -68,38 +68,39 @@ def conditions(run: RunFiles) -> str:
     """Data, schedule and what is measured, in a sentence or two."""
     splits = ", ".join(f"{len(names)} {split}" for split, names in run.dataset.get("splits", {}).items())
     size = f" of {run.imgsz[0]}x{run.imgsz[1]} (height x width)" if run.imgsz else ""
-    how = run.config.get("adapt", {})
+    how, score = run.config.get("adapt", {}), run.kind.score
+    direction = f" ({score.direction})" if score.direction else ""
     steps = next((stage.metrics["steps"] for stage in run.stages if stage.metrics), how.get("steps"))
     return (
         f"Head {run.config.get('head')}, output stride {run.output_stride}, "
         f"{len(run.dataset.get('classes', []))} classes, {splits} images; every network is fine-tuned for "
-        f"{steps} steps of batch {how.get('batch')}, on the same schedule. Val {score_name(run)} in percent, "
+        f"{steps} steps of batch {how.get('batch')}, on the same schedule. Val {score.name}{score.in_unit}{direction}, "
         f"mean ± standard deviation over random seeds; MAdds and params of the whole model, one image{size}."
     )
 
 
 def score_table(groups: Sequence[Group], names: Sequence[str]) -> str:
     """One row a group."""
-    score = score_name(groups[0].results[0][0])
-    also = ["AP50"] if groups[0].results[0][0].detection else []
-    header = ["", "random seeds", f"best val {score}", "each", f"last val {score}"]
+    kind = groups[0].results[0][0].kind
+    score, also = kind.score, kind.also
+    header = ["", "random seeds", f"best val {score.name}", "each", f"last val {score.name}"]
     header += [f"val {name} at the best" for name in also] + ["MAdds", "params", "fine-tuning, min"]
     rows = []
     for group, name in zip(groups, names, strict=True):
         best, cost = group.scores(), group.results[0][1].cost
-        each = ", ".join(percent(value) for value in best)
+        each = ", ".join(map(score.shown, best))
         rows.append(
-            [name, len(best), mean_and_spread(best), each, percent(fmean(group.scores("last")))]
-            + [mean_and_spread(group.scores(key=metric)) for metric in also]
+            [name, len(best), mean_and_spread(best, score), each, score.shown(fmean(group.scores("last")))]
+            + [mean_and_spread(group.scores(key=metric), score) for metric in also]
             + [giga(cost.get("madds")), mega(cost.get("params")), minutes(group.mean_seconds)]
         )
     return table(header, rows)
 
 
-def mean_and_spread(values: Sequence[float]) -> str:
+def mean_and_spread(values: Sequence[float], score: Score) -> str:
     """`42.0 ± 1.1`, or the lone value."""
     deviation = spread(values)
-    return percent(fmean(values)) + ("" if deviation is None else f" ± {percent(deviation)}")
+    return score.shown(fmean(values)) + ("" if deviation is None else f" ± {score.shown(deviation)}")
 
 
 def differences(groups: Sequence[Group], names: Sequence[str]) -> list[str]:
@@ -109,8 +110,8 @@ def differences(groups: Sequence[Group], names: Sequence[str]) -> list[str]:
     for (a, name), (b, other) in product(named, named):
         to_random = a.pretrained and not b.pretrained and dense(a.arch) == dense(b.arch)
         if not a.is_seed and b.is_seed and a.pretrained and b.pretrained:
-            worse = fmean(a.scores()) <= fmean(b.scores())
-            advice = " It does NOT beat its seed: keep the seed architecture." if worse else ""
+            beaten = a.score.better(fmean(a.scores()), fmean(b.scores()))
+            advice = "" if beaten else " It does NOT beat its seed: keep the seed architecture."
             lines.append(difference_of_groups(f"{name} - {other}", a, b) + advice)
         elif to_random:
             lines.append(difference_of_groups(f"{name} - {other}", a, b))
@@ -121,31 +122,38 @@ def differences(groups: Sequence[Group], names: Sequence[str]) -> list[str]:
         scores = [fmean(group.scores()) for group in adapted]
         lines.append(
             difference_line(
-                f"mean of {len(adapted)} adapted architectures - seed architecture", scores, seeds[0].scores()
+                f"mean of {len(adapted)} adapted architectures - seed architecture",
+                scores,
+                seeds[0].scores(),
+                seeds[0].score,
             )
         )
     return lines
 
 
 def difference_of_groups(name: str, a: Group, b: Group) -> str:
-    """A difference of best scores in points, pair by pair where both have the same random seeds."""
+    """A difference of best scores, pair by pair where both have the same random seeds."""
+    score = a.score
     paired = paired_difference(a, b)
     if paired is None:
-        return difference_line(name, a.scores(), b.scores())
+        return difference_line(name, a.scores(), b.scores(), score)
     values, error = paired
     mean = fmean(values)
     chance = ", so this can be chance" if abs(mean) < 2 * error else ""
-    each = ", ".join(points(value) for value in values)
-    return f"{name}: **{points(mean)}** points (by random seed {each}; standard error {percent(error)}{chance})."
+    each = ", ".join(map(score.difference, values))
+    return (
+        f"{name}: **{score.difference(mean)}**{score.points} "
+        f"(by random seed {each}; standard error {score.shown(error)}{chance})."
+    )
 
 
-def difference_line(name: str, a: Sequence[float], b: Sequence[float]) -> str:
-    """A difference of best scores in points, with its standard error."""
+def difference_line(name: str, a: Sequence[float], b: Sequence[float], score: Score) -> str:
+    """A difference of best scores, with its standard error."""
     value, error = difference(a, b)
-    known = f"standard error {percent(error)}" if error is not None else "standard error unknown: one random seed"
+    known = f"standard error {score.shown(error)}" if error is not None else "standard error unknown: one random seed"
     if error is not None and abs(value) < 2 * error:
         known += ", so this can be chance"
-    return f"{name}: **{points(value)}** points ({known})."
+    return f"{name}: **{score.difference(value)}**{score.points} ({known})."
 
 
 def searches(runs: Sequence[RunFiles], groups: Sequence[Group]) -> list[str]:

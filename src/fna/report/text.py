@@ -1,21 +1,15 @@
-"""Numbers and tables as Markdown. Metrics are fractions in files and percent on screen."""
+"""Numbers and tables as Markdown; scores are shown by `fna.tasks.score.Score`."""
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 
-NOTHING = "–"
+from fna.tasks.score import NOTHING as NOTHING  # a word of these tables, too
 
 
-def percent(fraction: float | None) -> str:
-    """`0.4193` -> `41.9`; a dash for a value that is absent or not a number."""
-    return NOTHING if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f}"
-
-
-def points(difference: float | None) -> str:
-    """A difference of fractions in percentage points, with its sign."""
-    return NOTHING if difference is None or math.isnan(difference) else f"{100 * difference:+.1f}"
+def percent(fraction: float) -> str:
+    """A share or a probability: `0.4193` -> `41.9`."""
+    return f"{100 * fraction:.1f}"
 
 
 def giga(madds: float | None) -> str:

@@ -1,16 +1,9 @@
 """The sentence that matters: is the adapted network better than the seed it came from?"""
 
 from fna.report.files import RunFiles, StageFiles
-from fna.report.text import percent, points
 
 CHANCE = 0.02
-"""Measured: one network fine-tuned with two random seeds can differ by so much in its score."""
-
-
-def score_name(run: RunFiles) -> str:
-    """The metric that chooses the best network, by the column of the training log that has it."""
-    columns = [column for stage in run.stages for row in stage.rows for column in row]
-    return next((column.removeprefix("val/") for column in columns if column.startswith("val/")), "score")
+"""Measured: one network fine-tuned with two random seeds can differ by so much in a score that is a fraction."""
 
 
 def verdict(run: RunFiles, stage: StageFiles, label: str) -> str:
@@ -25,11 +18,20 @@ def verdict(run: RunFiles, stage: StageFiles, label: str) -> str:
     if seed.metrics is None:
         return f"Whether the {label} beats its seed is not known yet: the seed is not finished."
     ours, theirs = stage.metrics["best"]["score"], seed.metrics["best"]["score"]
-    numbers = f"{percent(ours)} against {percent(theirs)} val {score_name(run)} ({points(ours - theirs)} points)"
+    score, difference = run.kind.score, ours - theirs
+    direction = f"; {score.direction}" if score.direction else ""
+    numbers = (
+        f"{score.shown(ours)} against {score.shown(theirs)} val {score.name} "
+        f"({score.difference(difference)}{score.points}{direction})"
+    )
     if stage.cost.get("madds") and seed.cost.get("madds"):
         numbers += f", at {100 * stage.cost['madds'] / seed.cost['madds']:.0f} % of the seed's MAdds"
-    chance = " One random seed each: a difference this small can be chance." if abs(ours - theirs) < CHANCE else ""
-    if ours > theirs:
+    chance = ""
+    if score.unit != "%":
+        chance = " One random seed each: what chance does to this score is not known."
+    elif abs(difference) < CHANCE:
+        chance = " One random seed each: a difference this small can be chance."
+    if score.better(ours, theirs):
         return f"**The {label} beats its seed**: {numbers}.{chance}"
     return (
         f"**The {label} does NOT beat its seed**: {numbers}.{chance} "

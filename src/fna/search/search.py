@@ -30,6 +30,7 @@ from fna.search.result import DecisionRecord, SearchResult, Strategy, read_resul
 from fna.search.scores import worth
 from fna.search.swaps import score_swaps
 from fna.search.two_paths import Pairs, keep_others, sample_pairs
+from fna.tasks.kinds import TASKS, imported
 from fna.tasks.task import Batch, Task
 from fna.train.adapt import stream, training_step
 from fna.train.evaluate import batch_loss, to_device
@@ -257,8 +258,8 @@ def records_mixture(run: Run) -> bool:
 
 def one_shape(config: Config) -> bool:
     """Whether all training images of a search have the same height and width."""
-    by_short_side = config.task == "det" and config.detection.short_side is not None
-    return not by_short_side or config.search.augment.resize is not None
+    shape: bool = imported(TASKS[config.task].task).one_shape(config, config.search.augment)
+    return shape
 
 
 def sample_path(

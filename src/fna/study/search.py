@@ -12,7 +12,6 @@ from fna.errors import UserError
 from fna.nn.cost import count_model
 from fna.pipeline import prepare
 from fna.report.files import RunFiles
-from fna.report.text import percent
 from fna.search.ranks import spearman
 from fna.search.search import make_space, strategy
 from fna.study.command import conduct, parsed, random_seeds, study_parser
@@ -110,12 +109,12 @@ def random_notes(drawn: list[Filled]) -> list[str]:
     """The mean of the random architectures, and the best of them with what is wrong with it."""
     if not drawn:
         return []
-    means = {part.row.name: fmean(part.group.scores()) for part in drawn}
-    best = max(means, key=means.__getitem__)
+    score, means = drawn[0].group.score, {part.row.name: fmean(part.group.scores()) for part in drawn}
+    best = next(name for name, mean in means.items() if mean == score.best(means.values()))
     return [
-        f"mean of {len(means)} random architectures: {percent(fmean(means.values()))}.",
-        f"best of {len(means)} random architectures: {percent(means[best])} ({best}). It was chosen by the very scores "
-        "that it is shown with, so this baseline is optimistic; it costs as many fine-tunings as there are "
+        f"mean of {len(means)} random architectures: {score.shown(fmean(means.values()))}.",
+        f"best of {len(means)} random architectures: {score.shown(means[best])} ({best}). It was chosen by the very "
+        "scores that it is shown with, so this baseline is optimistic; it costs as many fine-tunings as there are "
         "architectures.",
     ]
 
@@ -132,9 +131,10 @@ def validity(study: Study, limit: Limit, estimator: str, filled: list[Filled]) -
     archs = {part.group.arch: part for part in filled if isinstance(part.group.arch, Arch)}
     predicted = [prediction(result, limit.space, arch) for arch in archs]
     scores = [fmean(part.group.scores()) for part in archs.values()]
+    gains = [part.group.score.gain(score) for part, score in zip(archs.values(), scores, strict=True)]
     return {
         "repeatability": result.repeatability,
-        "validity": spearman(predicted, scores),
+        "validity": spearman(predicted, gains),
         "rows": [part.row.name for part in archs.values()],
         "predicted": predicted,
         "scores": scores,

@@ -10,9 +10,9 @@ from fna.report.figures import figure, png
 from fna.report.files import RunFiles, StageFiles
 from fna.report.groups import Group, random_seed, spread
 from fna.report.results import bullets, commands, conditions, difference_of_groups, machines, mean_and_spread
-from fna.report.text import giga, mega, minutes, percent, table
-from fna.report.verdict import score_name
+from fna.report.text import giga, mega, minutes, table
 from fna.study.plan import Study
+from fna.tasks.score import Score
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,25 +92,42 @@ def write_table(
     if left:
         parts.insert(1, f"{left} of {len(study.steps)} steps are not finished.")
     write_text(study.folder / "table.md", "\n\n".join(part for part in parts if part) + "\n")
-    score = score_name(runs[0])
-    values = {"study": study.name, "score": score, "rows": [row_values(part) for part in filled], "notes": list(notes)}
+    score = runs[0].kind.score
+    values = {
+        "study": study.name,
+        "score": score.name,
+        "rows": [row_values(part) for part in filled],
+        "notes": list(notes),
+    }
     write_json(study.folder / "table.json", values | (extra or {}))
     write_bytes(study.folder / "plot.png", png(draw(filled, score)))
 
 
 def markdown(filled: Sequence[Filled], column: Column | None = None) -> str:
     """One line a row; the paper's figures where rows have them."""
-    score = score_name(filled[0].group.results[0][0])
+    score = filled[0].group.score
     cited = any(part.row.paper is not None for part in filled)
     header = ["", *([column.name] if column else []), *(["paper"] if cited else [])]
-    header += ["random seeds", f"best val {score}", "each", f"last val {score}", "MAdds", "params", "fine-tuning, min"]
+    header += [
+        "random seeds",
+        f"best val {score.name}",
+        "each",
+        f"last val {score.name}",
+        "MAdds",
+        "params",
+        "fine-tuning, min",
+    ]
     body = []
     for part in filled:
         group, best = part.group, part.group.scores()
         cells = [part.row.name, *([column.text(part.group)] if column else [])]
-        cells += [percent(part.row.paper)] if cited else []
-        cells += [str(len(best)), mean_and_spread(best), ", ".join(map(percent, best))]
-        cells += [percent(fmean(group.scores("last"))), giga(part.mean_cost("madds")), mega(part.mean_cost("params"))]
+        cells += [score.shown(part.row.paper)] if cited else []
+        cells += [str(len(best)), mean_and_spread(best, score), ", ".join(map(score.shown, best))]
+        cells += [
+            score.shown(fmean(group.scores("last"))),
+            giga(part.mean_cost("madds")),
+            mega(part.mean_cost("params")),
+        ]
         body.append([*cells, minutes(group.mean_seconds)])
     return table(header, body)
 
@@ -143,18 +160,18 @@ def row_values(part: Filled) -> dict[str, Any]:
     }
 
 
-def draw(filled: Sequence[Filled], score: str) -> "Figure":
-    """Best scores in percent: one dot a random seed, a bar at their mean, a cross at the paper's figure."""
+def draw(filled: Sequence[Filled], score: Score) -> "Figure":
+    """Best scores: one dot a random seed, a bar at their mean, a cross at the paper's figure."""
     drawn = figure(7, 1 + 0.35 * len(filled))
     axes = drawn.subplots()
     for y, part in enumerate(reversed(filled)):
-        best = [100 * value for value in part.group.scores()]
+        best = [score.scaled(value) for value in part.group.scores()]
         axes.plot(best, [y] * len(best), "o", color="#1f78b4", alpha=0.6)
         axes.plot([fmean(best)], [y], "|", color="#1f78b4", markersize=16)
         if part.row.paper is not None:
-            axes.plot([100 * part.row.paper], [y], "x", color="#999999")
+            axes.plot([score.scaled(part.row.paper)], [y], "x", color="#999999")
     axes.set_yticks(range(len(filled)), [part.row.name for part in reversed(filled)])
-    axes.set_xlabel(f"best val {score}, %" + (" (cross: the paper, on its data)" if _cited(filled) else ""))
+    axes.set_xlabel(f"best val {score.label}" + (" (cross: the paper, on its data)" if _cited(filled) else ""))
     axes.grid(axis="x", alpha=0.3)
     return drawn
 

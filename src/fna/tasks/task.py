@@ -1,8 +1,11 @@
 """The contract of a task: everything the loops need to know about it."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -12,8 +15,10 @@ from fna.config import Augment, Config, parse_bytes
 from fna.data.check.check import check
 from fna.data.reading.cache import ImageCache
 from fna.data.reading.stream import ImageDataset, split
-from fna.data.samples import Data
+from fna.data.samples import Colour, Data
 from fna.errors import UserError
+from fna.tasks.score import Score
+from fna.weights.trained import TrainedNetwork
 
 DatasetT = TypeVar("DatasetT", bound=ImageDataset[Any, Any, Any])
 Batch = Mapping[str, Tensor]
@@ -40,12 +45,10 @@ class Evaluator(Protocol):
 
 
 class Task(Protocol):
-    """A task plug-in: a class with these members and a row in `fna.tasks.TASKS`."""
+    """The class that the row of a task in `fna.tasks.kinds.TASKS` names."""
 
     imgsz: HW
     classes: tuple[str, ...]
-    score: str
-    """The metric that chooses the best network."""
 
     def __init__(self, config: Config, data: Any, mean: Sequence[float], std: Sequence[float]) -> None: ...
 
@@ -54,6 +57,13 @@ class Task(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """What is trained on, for dataset.json."""
+
+    @staticmethod
+    def one_shape(config: Config, augment: Augment) -> bool:
+        """Whether all training images have the same height and width."""
+
+    def settings(self) -> dict[str, Any] | None:
+        """What has to be known beside the network to use its outputs, as JSON for the file of the network."""
 
     def head(self, arch: Outputs) -> Head:
         """The head as data, for counting and building."""
@@ -86,6 +96,43 @@ class Task(Protocol):
 
     def evaluator(self) -> Evaluator:
         """A fresh evaluator."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An image file and what was written for it: the raw result, and a picture of it where the task has one."""
+
+    image: Path
+    result: Path
+    overlay: Path | None
+
+
+Writer = Callable[[Tensor, Prediction], Any]
+"""Writes what a network says of an image, uint8 (3, H, W). What it returns goes into the one file of all images, where
+a task has no file for each."""
+
+
+class View(Protocol):
+    """How the predictions of a task are scored image by image and drawn; `fna figure predictions` compares two."""
+
+    metric: Score
+
+    def __init__(self, data: Any) -> None: ...
+
+    def truth(self, sample: Any) -> Any:
+        """What is annotated in an image."""
+
+    def predict(self, network: TrainedNetwork, config: Config, image: Tensor) -> Any:
+        """What a network, with the configuration of its run, says of an image, uint8 (3, H, W); as the truth is."""
+
+    def score(self, truth: Any, found: Any) -> float | None:
+        """The metric of one image, None where it is not defined."""
+
+    def picture(self, image: Tensor, result: Any, size: HW) -> Image.Image:
+        """Truth or prediction drawn at this height and width."""
+
+    def legend(self, results: Sequence[Any]) -> tuple[list[str], list[Colour]]:
+        """Names and colours of what occurs in truths and predictions."""
 
 
 class CheckedTask:
@@ -152,6 +199,15 @@ class CheckedTask:
             "classes": self.classes,
             "splits": {name: [sample.name for sample in samples] for name, samples in self.data.splits.items()},
         }
+
+    @staticmethod
+    def one_shape(config: Config, augment: Augment) -> bool:
+        """Training images are crops of one size, or are resized to one."""
+        return True
+
+    def settings(self) -> dict[str, Any] | None:
+        """Nothing."""
+        return None
 
     def head(self, arch: Outputs) -> Head:
         """The configured head."""

@@ -16,6 +16,7 @@ from fna.data.reading.stream import StepSampler
 from fna.files import write_json, write_text
 from fna.nn.network import Network, build
 from fna.runs.run import MetricsLog, Run
+from fna.tasks.kinds import TASKS
 from fna.tasks.task import Batch, Task
 from fna.train.evaluate import as_written, batch_loss, evaluate, to_device
 from fna.train.optimizers import weight_optimizer
@@ -59,7 +60,7 @@ def remapped(config: Config, task: Task, seed: AnySeed, arch: AnyArch) -> tuple[
 def network_info(config: Config, task: Task, seed: AnySeed, arch: AnyArch) -> NetworkInfo:
     """What is written beside the weights."""
     what = (arch, config.task, config.head, config.output_stride, task.classes, seed.mean, seed.std, task.imgsz)
-    return NetworkInfo(*what, config.detection.model_dump(mode="json") if config.task == "det" else None)
+    return NetworkInfo(*what, task.settings())
 
 
 @torch.no_grad()
@@ -124,7 +125,7 @@ def adapt(run: Run, task: Task, seed: AnySeed, arch: AnyArch, stage: str = "trai
         refresh_norms(run, task, model, data, how.batch, how.refresh_steps)
     log = MetricsLog(folder / "metrics.csv", first)
     training_mode(network, how)
-    total = total_steps(how, len(data))
+    total, score = total_steps(how, len(data)), TASKS[config.task].score
     batches = stream(run, task, data, how.batch, first, total)
     for step in run.steps(stage, first, total, lambda done: run.save(f"{stage}/last.ckpt", parts, done)):
         batch = to_device(run, next(batches))
@@ -132,9 +133,9 @@ def adapt(run: Run, task: Task, seed: AnySeed, arch: AnyArch, stage: str = "trai
         loss = training_step(run, task, model, optimizer, batch, how.clip)
         lr = optimizer.param_groups[0]["lr"]
         if (step + 1) % how.validate_steps == 0 or step + 1 == total:
-            score = validate(run, task, model, info, stage, step + 1)
-            run.note(f"  {stage} {step + 1}/{total}  loss {float(loss):.3f}  val/{task.score} {100 * score:.1f}")
-            log.add(step, loss=float(loss), lr=lr, **{f"val/{task.score}": score})
+            value = validate(run, task, model, info, stage, step + 1)
+            run.note(f"  {stage} {step + 1}/{total}  loss {float(loss):.3f}  val/{score.name} {score.shown(value)}")
+            log.add(step, loss=float(loss), lr=lr, **{f"val/{score.name}": value})
         elif step % 20 == 0:
             log.add(step, loss=float(loss), lr=lr)
 
@@ -164,7 +165,7 @@ def validate(run: Run, task: Task, model: nn.Module, info: NetworkInfo, stage: s
     """Evaluate, write last.json, and best.json with best.safetensors where it is the best so far; the score."""
     result = evaluate(run, task, model).result() | {"step": step}
     best = run.read_json(f"{stage}/best.json")
-    if best is None or result["score"] > best["score"]:
+    if best is None or TASKS[run.config.task].score.better(result["score"], best["score"]):
         save_network(run.folder / stage / "best.safetensors", model.state_dict(), info)
         write_json(run.folder / stage / "best.json", result)
     write_json(run.folder / stage / "last.json", result)

@@ -15,8 +15,10 @@ from fna.data.layouts.opening import open_data
 from fna.data.reading.images import read_image
 from fna.errors import UserError, unknown
 from fna.files import whole, write_json
-from fna.use.load import TrainedNetwork, load, network_file, prepare
+from fna.tasks.kinds import find_task
+from fna.use.load import load, network_file
 from fna.weights.checkpoint import NetworkInfo, load_network
+from fna.weights.trained import TrainedNetwork, prepare
 
 Runner = Callable[[Tensor], Tensor]
 
@@ -53,9 +55,10 @@ def export(
             f'ONNX export needs {", ".join(missing)}, not installed here. Install with: pip install "fna[export]"'
         )
     source = network_file(run_or_file, stage)
-    if load_network(source)[1].task == "det":
+    kind = find_task(load_network(source)[1].task)
+    if not kind.exported:
         raise UserError(
-            f"{source} is a detector, and only segmentation networks are exported so far. The file itself is "
+            f"{source} is for {kind.title}, whose networks are not exported so far. The file itself is "
             "safetensors with all metadata; fna.load reads it, and fna.load_backbone gives the adapted backbone alone"
         )
     network = load(source).to(memory_format=torch.contiguous_format)

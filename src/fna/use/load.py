@@ -1,27 +1,18 @@
-"""Trained networks as ordinary modules, and pictures as their input."""
+"""Trained networks as ordinary modules."""
 
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
+from torch import nn
 
-from fna.arch.arch import HW, Arch, Tap
+from fna.arch.arch import Arch, Tap
 from fna.arch.heads import describe
 from fna.errors import UserError
 from fna.nn.backbone import Backbone
-from fna.nn.network import Network, build
+from fna.nn.network import build
 from fna.nn.plain import PlainTaps
-from fna.weights.checkpoint import NetworkInfo, load_network
-
-
-class TrainedNetwork(Network):
-    """A network with `info`: what it is, its classes, and how its input is made."""
-
-    def __init__(self, backbone: nn.Module, head: nn.Module, info: NetworkInfo) -> None:
-        super().__init__(backbone, head)
-        self.info = info
+from fna.weights.checkpoint import load_network
+from fna.weights.trained import TrainedNetwork
 
 
 def network_file(run_or_file: str | Path, stage: str = "train") -> Path:
@@ -44,7 +35,7 @@ def load(run_or_file: str | Path, stage: str = "train") -> TrainedNetwork:
 
     forward: images (N, 3, H, W), float, RGB in [0, 1] minus `info.mean` over `info.std` -> logits (N, classes, H, W),
     (N, classes) of a classifier, or for a detector the raw outputs of `fna.nn.heads.detection`, of which
-    `fna.tasks.detection.detector_of` makes boxes.
+    `fna.tasks.detection.task.detector_of` makes boxes.
     Raises UserError where there is no network, or none written by fna.
     """
     file = network_file(run_or_file, stage)
@@ -73,10 +64,3 @@ def load_backbone(run_or_file: str | Path, stage: str = "train") -> nn.Module:
         backbone = Backbone(info.arch, [Tap(s) for s in range(len(info.arch.stages))], info.output_stride)
     backbone.load_state_dict(network.backbone.state_dict(), assign=True)
     return backbone.eval()
-
-
-def prepare(image: Tensor, info: NetworkInfo, imgsz: HW | None = None) -> Tensor:
-    """An image, uint8 (3, H, W), as the network takes it: resized as in training, in [0, 1], minus mean, over std."""
-    if imgsz is not None and tuple(image.shape[1:]) != imgsz:
-        image = transforms.resize(image, list(imgsz), InterpolationMode.BILINEAR, antialias=True)
-    return transforms.normalize(transforms.to_dtype(image, torch.float32, scale=True), list(info.mean), list(info.std))

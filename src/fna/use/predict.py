@@ -1,51 +1,24 @@
 """Masks or boxes, and pictures of them, or classes, for image files."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
 
-from fna.arch.arch import HW
-from fna.config import Config, Evaluate, from_data, load_config
+from fna.config import from_data, load_config
 from fna.data.layouts.pairs import IMAGE_SUFFIXES
-from fna.data.reading.box_dataset import BoxEntry, Resize, collate
-from fna.data.reading.class_dataset import centre_view
 from fna.data.reading.images import read_image
 from fna.errors import UserError
 from fna.files import write_json
-from fna.tasks.box_drawing import box_colours, draw_boxes
-from fna.tasks.classification import TOP
-from fna.tasks.detection import DIVISOR, detect, detector_of
-from fna.tasks.detectors import Detector
-from fna.tasks.drawing import class_colours, mask_picture, overlay, save_picture
-from fna.tasks.segmentation import predict_classes
-from fna.use.load import TrainedNetwork, load, prepare
+from fna.tasks.kinds import TASKS, imported
+from fna.tasks.task import Prediction
+from fna.use.load import load
 
 LISTED = 10
-DRAWN_SCORE = 0.3
-"""Boxes below it are in the JSON but not in the picture: a detector gives a hundred guesses for every image."""
-
-
-ENDINGS = {"seg": "mask.png", "det": "boxes.json"}
-"""What the raw result of each task is called, after the image's name."""
-CLASSES_FILE = "predictions.json"
-"""The raw result of classification, of all images."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """An image file and what was written for it: the raw result, and a picture of it where the task has one."""
-
-    image: Path
-    result: Path
-    overlay: Path | None
+PREDICTIONS_FILE = "predictions.json"
+"""The raw result of all images, for a task that has no file for each."""
 
 
 def predict(
@@ -67,102 +40,21 @@ def predict(
     """
     network = load(run_or_file, stage)
     task = network.info.task
-    if task not in (*ENDINGS, "cls"):
-        known = ", ".join((*ENDINGS, "cls"))
-        raise UserError(f"{run_or_file} is a network for the task {task!r}; fna predict knows {known}.")
+    if task not in TASKS:
+        raise UserError(f"{run_or_file} is a network for the task {task!r}; fna predict knows {', '.join(TASKS)}.")
+    kind = TASKS[task]
     config = load_config(Path(run_or_file) / "config.yaml") if Path(run_or_file).is_dir() else from_data({})
     place = compute_device(device)
-    found = find_images(images, Path(out), ENDINGS.get(task))
+    found = find_images(images, Path(out), kind.ending)
     _check_readable([prediction.image for prediction in found])
     network.to(place)
     console = Console(stderr=True)
     shown = track(found, "predict", console=console, transient=True, disable=not console.is_terminal)
-    if task == "cls":
-        write_json(Path(out) / CLASSES_FILE, [classes_of(network, prediction.image) for prediction in shown])
-        return found
-    write = boxes_writer(network) if task == "det" else mask_writer(network, config)
-    for prediction in shown:
-        write(read_image(prediction.image), prediction)
+    write = imported(kind.writer)(network, config)
+    written = [write(read_image(prediction.image), prediction) for prediction in shown]
+    if kind.ending is None:
+        write_json(Path(out) / PREDICTIONS_FILE, written)
     return found
-
-
-@torch.inference_mode()
-def classes_of(network: TrainedNetwork, file: Path) -> dict[str, Any]:
-    """The image file's name, and its likeliest classes with their probabilities, at most 5, best first."""
-    device, info = next(network.parameters()).device, network.info
-    batch = prepare(centre_view(read_image(file), info.imgsz), info)[None].to(device)
-    best = network(batch)[0].softmax(0).topk(min(TOP, len(info.classes)))
-    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    return {"image": str(file), "classes": [{"class": info.classes[c], "probability": round(p, 5)} for c, p in pairs]}
-
-
-Writer = Callable[[Tensor, Prediction], None]
-
-
-def mask_writer(network: TrainedNetwork, config: Config) -> Writer:
-    """Writes the mask of an image, uint8 (3, H, W), and the image under it with a legend."""
-    names = network.info.classes
-    colours = class_colours(len(names))
-
-    def write(image: Tensor, prediction: Prediction) -> None:
-        mask = predict_mask(network, image, config.imgsz, config.evaluate)
-        save_picture(mask_picture(mask, colours), prediction.result)
-        assert prediction.overlay is not None
-        save_picture(overlay(image, mask, names, colours), prediction.overlay)
-
-    return write
-
-
-@torch.inference_mode()
-def predict_mask(network: TrainedNetwork, image: Tensor, imgsz: HW | None, how: Evaluate) -> Tensor:
-    """Class indices (H, W) of an image, uint8 (3, H, W); predicted at `imgsz` or, with None, at the image's size."""
-    device = next(network.parameters()).device
-    batch = prepare(image, network.info, imgsz)[None].to(device, memory_format=torch.channels_last)
-    mask = predict_classes(network, batch, how).to(torch.uint8)
-    return transforms.resize(mask, list(image.shape[1:]), InterpolationMode.NEAREST_EXACT)[0].cpu()
-
-
-def boxes_writer(network: TrainedNetwork) -> Writer:
-    """Writes the boxes of an image, uint8 (3, H, W), as JSON, and the image with the surer ones drawn."""
-    names = network.info.classes
-    colours = box_colours(len(names))
-    detector, resize = detector_of(network.info)
-
-    def write(image: Tensor, prediction: Prediction) -> None:
-        found = predict_boxes(network, image, detector, resize)
-        listed = [
-            {"class": names[label], "score": round(score, 5), "box": [round(side, 2) for side in box]}
-            for box, label, score in zip(*(found[k].tolist() for k in ("boxes", "labels", "scores")), strict=True)
-        ]
-        height, width = image.shape[1:]
-        about = {"image": str(prediction.image), "height": height, "width": width, "boxes": listed}
-        write_json(prediction.result, about)
-        sure = found["scores"] >= DRAWN_SCORE
-        boxes, labels, scores = (found[k][sure] for k in ("boxes", "labels", "scores"))
-        drawn = draw_boxes(image, boxes, labels, scores, names, colours)
-        assert prediction.overlay is not None
-        save_picture(drawn, prediction.overlay)
-
-    return write
-
-
-@torch.inference_mode()
-def predict_boxes(network: TrainedNetwork, image: Tensor, detector: Detector, resize: Resize) -> dict[str, Tensor]:
-    """boxes (n, 4), scores (n,), labels (n,) of an image, uint8 (3, H, W), in its pixels, best first; on the CPU."""
-    size = resize.target(image.shape[1], image.shape[2])
-    entry: BoxEntry = {
-        "image": prepare(image, network.info, size),
-        "boxes": torch.zeros(0, 4),
-        "labels": torch.zeros(0, dtype=torch.int64),
-        "size": torch.tensor(size),
-        "index": 0,
-        "original": torch.tensor(image.shape[1:]),
-    }
-    device = next(network.parameters()).device
-    batch = {key: value.to(device) for key, value in collate([entry], DIVISOR).items()}
-    batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
-    (found,) = detect(detector, network, batch)
-    return {key: value.cpu() for key, value in found.items()}
 
 
 def compute_device(name: str) -> torch.device:
@@ -178,7 +70,7 @@ def compute_device(name: str) -> torch.device:
     return device
 
 
-def find_images(inputs: Sequence[str | Path], out: Path, ending: str | None = ENDINGS["seg"]) -> list[Prediction]:
+def find_images(inputs: Sequence[str | Path], out: Path, ending: str | None) -> list[Prediction]:
     """The images among files and folders, with an output name for each; two images never share one.
 
     Without an `ending` all have one result, OUT/predictions.json.
@@ -195,7 +87,7 @@ def find_images(inputs: Sequence[str | Path], out: Path, ending: str | None = EN
                 unique = f"{name}-{number}"
             taken.add(unique.casefold())
             if ending is None:
-                found.append(Prediction(file, out / CLASSES_FILE, None))
+                found.append(Prediction(file, out / PREDICTIONS_FILE, None))
             else:
                 found.append(Prediction(file, out / f"{unique}_{ending}", out / f"{unique}_overlay.png"))
     if not found:

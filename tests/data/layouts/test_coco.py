@@ -30,7 +30,7 @@ def problems(data: DetectionData) -> dict[str, tuple[str, tuple[str, ...]]]:
 def test_boxes_sizes_areas_and_ids_are_those_of_the_file(coco: Any) -> None:
     coco.train["annotations"][2]["area"] = 4.25
     data = open_data(coco.write())
-    assert (data.task, data.layout, data.root, data.problems) == ("det", "coco", coco.root, ())
+    assert (data.kind, data.layout, data.root, data.problems) == ("boxes", "coco", coco.root, ())
     assert (data.classes, data.category_ids) == (("cat", "dog"), (3, 7))
     found = samples(data)
     assert list(found) == ["a", "b", "c"]

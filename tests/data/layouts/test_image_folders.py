@@ -108,7 +108,7 @@ def test_a_folder_that_fits_another_layout_is_read_as_before_unless_classes_are_
     root = draw_boxes(tmp_path / "boxes")
     for split in ("train", "val"):  # COCO allows folders below a split
         shutil.copytree(draw_classes(tmp_path / split) / split, root / split, dirs_exist_ok=True)
-    assert open_data(root).task == "det"
+    assert open_data(root).kind == "boxes"
     assert open_data(root, "cls").classes == ("Green", "blue", "red")
 
 

@@ -8,8 +8,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from fna.data.layouts.opening import LAYOUTS, DetectionData, SegmentationData, open_data
+from fna.data.layouts.opening import LAYOUTS, ClassificationData, DetectionData, SegmentationData, open_data
 from fna.errors import UserError
+from fna.tasks.kinds import task_of_data
 
 Draw = Callable[..., Path]
 
@@ -191,7 +192,7 @@ def test_boxes_in_text_files_are_not_taken_for_masks(tree: Path) -> None:
         open_data(tree)
     move(tree, "masks", "labels")
     data = open_data(tree)
-    assert (data.task, data.layout) == ("det", "yolo")
+    assert (data.kind, data.layout) == ("boxes", "yolo")
     with pytest.raises(UserError, match=r"no known layout for --task seg .masks."):
         open_data(tree, "seg")
 
@@ -411,8 +412,10 @@ def test_voc_names_without_files_and_listed_twice_are_problems(voc: Path) -> Non
         open_data(voc)
 
 
-def test_every_data_set_knows_its_task() -> None:
-    assert (SegmentationData.task, DetectionData.task) == ("seg", "det")
+def test_every_data_set_knows_the_kind_of_its_annotations_and_some_task_learns_from_it() -> None:
+    kinds = [data.kind for data in (SegmentationData, DetectionData, ClassificationData)]
+    assert kinds == ["masks", "boxes", "classes"]
+    assert [task_of_data(kind) for kind in kinds] == ["seg", "det", "cls"]
 
 
 @pytest.mark.parametrize("task", ["segmentation", "boxes", ""])
@@ -427,7 +430,7 @@ def test_a_folder_that_fits_nothing_is_told_the_layouts_of_both_tasks(tmp_path: 
     assert all(layout.name in str(caught.value) for layout in LAYOUTS)
     with pytest.raises(UserError) as caught:
         open_data(tmp_path, "det")
-    assert [layout.task for layout in LAYOUTS if layout.name in str(caught.value)] == ["det"] * 5
+    assert [layout.kind for layout in LAYOUTS if layout.name in str(caught.value)] == ["boxes"] * 5
 
 
 VOC_XML = "<annotation><object><name>cat</name><bndbox>{}</bndbox></object></annotation>".format(
@@ -437,7 +440,7 @@ VOC_XML = "<annotation><object><name>cat</name><bndbox>{}</bndbox></object></ann
 
 def test_voc_with_masks_and_boxes_needs_the_task(voc: Path) -> None:
     (voc / "Annotations").mkdir()
-    assert open_data(voc).task == "seg"
+    assert open_data(voc).kind == "masks"
     lists = voc / "ImageSets/Main"
     lists.mkdir()
     for split in ("train", "val"):
@@ -455,9 +458,9 @@ def test_voc_with_masks_and_boxes_needs_the_task(voc: Path) -> None:
 def test_masks_in_labels_are_not_taken_for_yolo(tree: Path) -> None:
     move(tree, "masks", "labels")
     (tree / "labels/classes.txt").write_text("sky\nroad\ncar\n", encoding="utf-8")
-    assert open_data(tree).task == "seg"
+    assert open_data(tree).kind == "masks"
     (tree / "labels/train/notes.txt").touch()  # belongs to no image
-    assert open_data(tree).task == "seg"
+    assert open_data(tree).kind == "masks"
     with pytest.raises(UserError, match=r"no known layout for --task det"):
         open_data(tree, "det")
 
@@ -504,7 +507,7 @@ def test_masks_beside_yolo_labels_need_the_task(tree: Path) -> None:
 
 def test_json_beside_images_is_not_taken_for_masks_but_png_in_annotations_is(tree: Path) -> None:
     move(tree, "masks", "annotations")
-    assert open_data(tree).task == "seg"
+    assert open_data(tree).kind == "masks"
     (tree / "annotations/instances_train.json").write_text("[]", encoding="utf-8")
     with pytest.raises(UserError, match=r"instances_train.json: holds a list of 0, expected a table with images"):
         open_data(tree)

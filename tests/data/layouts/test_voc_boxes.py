@@ -48,7 +48,7 @@ def samples(data: DetectionData, split: str = "train") -> dict[str, BoxSample]:
 
 def test_pixels_are_counted_from_0_so_that_the_whole_image_is_0_0_width_height(voc: Path) -> None:
     data = open_data(voc)
-    assert (data.task, data.layout, data.problems) == ("det", "voc", ())
+    assert (data.kind, data.layout, data.problems) == ("boxes", "voc", ())
     assert (data.classes, data.category_ids) == (("cat", "dog"), (1, 2))
     found = samples(data)
     assert found["1"].boxes.tolist() == [[0, 0, 8, 6], [2, 1, 3, 2]]

@@ -48,7 +48,7 @@ def yolo(tmp_path: Path, draw: Draw) -> Path:
 
 def test_boxes_are_in_pixels_and_images_without_them_are_kept(yolo: Path) -> None:
     data = open_data(yolo)
-    assert (data.task, data.layout, data.problems) == ("det", "yolo", ())
+    assert (data.kind, data.layout, data.problems) == ("boxes", "yolo", ())
     assert (data.classes, data.category_ids) == (("cat", "dog"), (0, 1))
     found = samples(data)
     assert list(found) == ["a", "b", "d", "sub/c"]

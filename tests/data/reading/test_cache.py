@@ -14,8 +14,8 @@ from fna.config import from_data, parse_bytes, resolved
 from fna.data.layouts.opening import open_data
 from fna.data.reading.cache import ImageCache
 from fna.errors import UserError
-from fna.tasks import TASKS
-from fna.tasks.segmentation import Segmentation
+from fna.tasks.kinds import TASKS, imported
+from fna.tasks.segmentation.task import Segmentation
 
 DRAWN = {"seg": (TINY, draw_data), "det": (TINY_BOXES, draw_boxes), "cls": (TINY_CLASSES, draw_classes)}
 IMAGE = torch.arange(3 * 5 * 7, dtype=torch.uint8).view(5, 7, 3).permute(2, 0, 1)
@@ -26,7 +26,7 @@ SIZE = torch.tensor([500, 1 << 40])
 def make_task(folder: Path, name: str) -> Any:
     base, draw = DRAWN[name]
     config = resolved(configured(base), name)
-    return TASKS[name](config, open_data(draw(folder), name), (0.5,) * 3, (0.5,) * 3)
+    return imported(TASKS[name].task)(config, open_data(draw(folder), name), (0.5,) * 3, (0.5,) * 3)
 
 
 @pytest.mark.parametrize("parts", [(IMAGE,), (IMAGE, MASK), (IMAGE, SIZE), (IMAGE.contiguous(), MASK.T)])

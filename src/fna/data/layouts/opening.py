@@ -11,19 +11,17 @@ from fna.data.layouts.description import Description, describe, read_yaml, requi
 from fna.data.layouts.voc import is_voc, open_voc
 from fna.data.layouts.voc_boxes import is_voc_boxes, open_voc_boxes
 from fna.data.samples import ClassificationData, Data, DetectionData, Problem, Sample, SegmentationData
-from fna.errors import UserError, unknown
+from fna.errors import UserError
+from fna.tasks.kinds import find_task, task_of_data
 
 __all__ = ["ClassificationData", "Data", "DetectionData", "Problem", "Sample", "SegmentationData", "open_data"]
-
-TASKS = {"seg": "masks", "det": "boxes", "cls": "classes"}
-CHOOSE = "Choose the task, on the command line by --task seg or --task det."
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the files of one task may lie: what it is called, whether a folder is like that, and how to read it."""
+    """How files with one kind of annotations may lie: the name, whether a folder is like that, and how to read it."""
 
-    task: str
+    kind: str
     name: str
     fits: Callable[[Path], bool]
     open: Callable[[Description], Data]
@@ -31,29 +29,29 @@ class Layout:
 
 LAYOUTS = (
     Layout(
-        "seg",
+        "masks",
         "images/SPLIT + masks/SPLIT (or img_dir + ann_dir, labels for masks)",
         folders.has_kind_first,
         folders.open_kind_first,
     ),
-    Layout("seg", "SPLIT/images + SPLIT/masks", folders.has_split_first, folders.open_split_first),
-    Layout("seg", "Cityscapes: leftImg8bit + gtFine", is_cityscapes, open_cityscapes),
-    Layout("seg", "Pascal VOC: JPEGImages + SegmentationClass + ImageSets/Segmentation", is_voc, open_voc),
+    Layout("masks", "SPLIT/images + SPLIT/masks", folders.has_split_first, folders.open_split_first),
+    Layout("masks", "Cityscapes: leftImg8bit + gtFine", is_cityscapes, open_cityscapes),
+    Layout("masks", "Pascal VOC: JPEGImages + SegmentationClass + ImageSets/Segmentation", is_voc, open_voc),
     Layout(
-        "det",
+        "boxes",
         "COCO: annotations/instances_SPLIT.json + SPLIT (or images/SPLIT)",
         coco.has_instances,
         coco.open_instances,
     ),
-    Layout("det", f"COCO in one folder a split: SPLIT/{coco.ROBOFLOW}", coco.has_roboflow, coco.open_roboflow),
-    Layout("det", "Pascal VOC: JPEGImages + Annotations/*.xml + ImageSets/Main", is_voc_boxes, open_voc_boxes),
-    Layout("det", "YOLO: images/SPLIT + labels/SPLIT/*.txt", yolo.has_kind_first, yolo.open_kind_first),
-    Layout("det", "YOLO: SPLIT/images + SPLIT/labels/*.txt", yolo.has_split_first, yolo.open_split_first),
+    Layout("boxes", f"COCO in one folder a split: SPLIT/{coco.ROBOFLOW}", coco.has_roboflow, coco.open_roboflow),
+    Layout("boxes", "Pascal VOC: JPEGImages + Annotations/*.xml + ImageSets/Main", is_voc_boxes, open_voc_boxes),
+    Layout("boxes", "YOLO: images/SPLIT + labels/SPLIT/*.txt", yolo.has_kind_first, yolo.open_kind_first),
+    Layout("boxes", "YOLO: SPLIT/images + SPLIT/labels/*.txt", yolo.has_split_first, yolo.open_split_first),
 )
 CLASS_FOLDERS = Layout(
-    "cls", "ImageNet: train/CLASS + val/CLASS", image_folders.has_class_folders, image_folders.open_class_folders
+    "classes", "ImageNet: train/CLASS + val/CLASS", image_folders.has_class_folders, image_folders.open_class_folders
 )
-"""Taken where the task is cls, or where no other layout fits: in folders that hold more, classes are not meant."""
+"""Taken where classes are asked for, or where no other layout fits: in folders that hold more, they are not meant."""
 
 
 @overload
@@ -67,15 +65,15 @@ def open_data(path: str | Path, task: str | None = None) -> Data: ...
 def open_data(path: str | Path, task: str | None = None) -> Data:
     """The data set in a folder, or the one that a YAML file describes.
 
-    `task` is seg (masks), det (boxes), cls (a folder for each class) or None: whichever is there, and folders of
-    classes only where nothing else is, here or in the folder around. Masks and images are listed, not read: missing
-    partners are in `problems`, bad pixels are found by `fna.data.check`. Annotations of boxes are read,
-    and what of them cannot be used is left out and named in `problems`.
+    `task` is seg (masks), det (boxes), cls (a folder for each class) or another name in `fna.tasks.kinds.TASKS`; with
+    None it is whichever annotations are there, and folders of classes only where nothing else is, here or in the folder
+    around. Masks and images are listed, not read: missing partners are in `problems`, bad pixels are found by
+    `fna.data.check`. Annotations of boxes are read, and what of them cannot be used is left out and named in
+    `problems`.
     Raises UserError when the folder fits no layout or more than one, and for a description or an annotation file that
     makes no sense.
     """
-    if task is not None and task not in TASKS:
-        raise unknown("task", task, TASKS)
+    kind = None if task is None else find_task(task).data
     path = Path(path).expanduser().resolve()
     if path.is_dir():
         described = describe(path)
@@ -87,34 +85,34 @@ def open_data(path: str | Path, task: str | None = None) -> Data:
             f"{'this is another kind of file' if path.exists() else 'nothing is there'}."
         )
     if described.folders:
-        return _open_named(path, described, task)
+        return _open_named(path, described, kind)
     if described.masks_dir is not None:
         raise UserError(f"{path}: masks_dir is given, but no image folders. Add train (and val), the image folders.")
-    fitting = [layout for layout in _fitting(described.root, task) if task in (None, layout.task)]
+    fitting = [layout for layout in _fitting(described.root, kind) if kind in (None, layout.kind)]
     if len(fitting) != 1:
         raise UserError(_refusal(described.root, fitting, task))
-    if fitting[0].task == "seg":
+    if fitting[0].kind == "masks":
         require_mask_classes(described)
     return fitting[0].open(described)
 
 
-def _open_named(path: Path, described: Description, task: str | None) -> Data:
+def _open_named(path: Path, described: Description, kind: str | None) -> Data:
     """The folders that the YAML file names: boxes where text files lie beside the images and no masks do."""
-    if task == "cls":
+    if kind == "classes":
         return image_folders.open_named(described)
     boxes, masks = yolo.has_named(described), folders.has_named(described)
-    if task is None and boxes and masks and described.masks_dir is None:
-        raise UserError(f"{path}: its image folders have both masks and YOLO labels beside them. {CHOOSE}")
-    if task == "det" or (task is None and boxes and not masks):
+    if kind is None and boxes and masks and described.masks_dir is None:
+        raise UserError(f"{path}: its image folders have both masks and YOLO labels beside them. {_choose()}")
+    if kind == "boxes" or (kind is None and boxes and not masks):
         return yolo.open_named(described)
     require_mask_classes(described)
     return folders.open_named(described)
 
 
-def _fitting(root: Path, task: str | None = None) -> list[Layout]:
+def _fitting(root: Path, kind: str | None = None) -> list[Layout]:
     """The layouts that fit; folders of classes where they are asked for, or as the last resort."""
     found = [layout for layout in LAYOUTS if layout.fits(root)]
-    if (task == "cls" or not (found or _is_part(root))) and CLASS_FOLDERS.fits(root):
+    if (kind == "classes" or not (found or _is_part(root))) and CLASS_FOLDERS.fits(root):
         found.append(CLASS_FOLDERS)
     return found
 
@@ -127,17 +125,21 @@ def _is_part(root: Path) -> bool:
         return False
 
 
+def _choose() -> str:
+    tasks = " or ".join(f"--task {task_of_data(kind)}" for kind in ("masks", "boxes"))
+    return f"Choose the task, on the command line by {tasks}."
+
+
 def _refusal(root: Path, fitting: list[Layout], task: str | None) -> str:
+    kind = None if task is None else find_task(task).data
     if fitting:
-        names = "; ".join(f"{layout.name} ({TASKS[layout.task]})" for layout in fitting)
+        names = "; ".join(f"{layout.name} ({layout.kind})" for layout in fitting)
         remedy = "Separate them, or name the image folders in a YAML file (train, val, names, and masks_dir for masks)."
-        if len({layout.task for layout in fitting}) > 1:
-            remedy = CHOOSE
+        if len({layout.kind for layout in fitting}) > 1:
+            remedy = _choose()
         return f"{root}: fits more than one layout: {names}. {remedy}"
     accepted = "".join(
-        f"\n  - {TASKS[layout.task]}: {layout.name}"
-        for layout in (*LAYOUTS, CLASS_FOLDERS)
-        if task in (None, layout.task)
+        f"\n  - {layout.kind}: {layout.name}" for layout in (*LAYOUTS, CLASS_FOLDERS) if kind in (None, layout.kind)
     )
     entries = sorted(entry.name + "/" * entry.is_dir() for entry in root.iterdir() if not entry.name.startswith("."))
     has = (
@@ -150,7 +152,8 @@ def _refusal(root: Path, fitting: list[Layout], task: str | None) -> str:
     below = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and _fitting(entry)]
     hint = f"\nDid you mean {(around + below)[0]}?" if around + below else ""
     if other:
-        hint = f"\nIt fits {other[0].name}, which is {TASKS[other[0].task]}: did you mean --task {other[0].task}?"
-    known = "no known layout" if task is None else f"no known layout for --task {task} ({TASKS[task]})"
+        meant = task_of_data(other[0].kind)
+        hint = f"\nIt fits {other[0].name}, which is {other[0].kind}: did you mean --task {meant}?"
+    known = "no known layout" if task is None else f"no known layout for --task {task} ({kind})"
     explicit = "\n  - a YAML file with train, val and names; for masks also masks_dir"
     return f"{root}: {known}. Found: {has}. Accepted:{accepted}{explicit}{hint}"

@@ -1,6 +1,6 @@
 """What detection heads give: raw class scores and box offsets for every anchor.
 
-What they mean is in `fna.tasks.detectors`.
+What they mean is in `fna.tasks.detection.detectors`.
 """
 
 from collections.abc import Sequence

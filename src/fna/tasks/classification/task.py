@@ -3,25 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import default_collate
 
 from fna.config import Augment, Config
 from fna.data.reading.class_dataset import ClassificationDataset
 from fna.data.samples import ClassificationData, ClassSample
 from fna.errors import UserError
+from fna.tasks.classification.evaluator import ClassificationEvaluator
 from fna.tasks.task import Batch, CheckedTask
-
-TOP = 5
-"""The second accuracy counts an image as right where its class is among so many."""
 
 
 class Classification(CheckedTask):
-    """The task plug-in."""
-
-    score = "top1"
+    """What `fna.tasks.task.Task` asks for."""
 
     def __init__(self, config: Config, data: ClassificationData, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__(config, data, mean, std)
@@ -67,44 +62,6 @@ class Classification(CheckedTask):
     def weight(self, outputs: Any, batch: Batch) -> None:
         """None: the loss is a mean over images."""
 
-    def evaluator(self) -> "ClassificationEvaluator":
+    def evaluator(self) -> ClassificationEvaluator:
         """Accuracies over the validation images."""
         return ClassificationEvaluator(self.classes)
-
-
-class ClassificationEvaluator:
-    """Counts right answers by class."""
-
-    def __init__(self, classes: Sequence[str]) -> None:
-        self.classes = tuple(classes)
-        self.images, self.first, self.among = (torch.zeros(len(classes), dtype=torch.int64) for _ in range(3))
-
-    @torch.no_grad()
-    def update(self, model: nn.Module, batch: Batch) -> None:
-        """Predict a batch and count."""
-        labels = batch["label"].cpu()
-        ranked = model(batch["image"]).float().topk(min(TOP, len(self.classes))).indices.cpu() == labels[:, None]
-        self.images += torch.bincount(labels, minlength=len(self.classes))
-        self.first += torch.bincount(labels[ranked[:, 0]], minlength=len(self.classes))
-        self.among += torch.bincount(labels[ranked.any(1)], minlength=len(self.classes))
-
-    def counted(self) -> Tensor:
-        """Images, right answers, and right ones among the first five, by class; (3, classes)."""
-        return torch.stack([self.images, self.first, self.among])
-
-    def combine(self, parts: Sequence[Tensor]) -> None:
-        """The sums of the counts."""
-        self.images, self.first, self.among = torch.stack(list(parts)).sum(0)
-
-    def result(self) -> dict[str, Any]:
-        """score (= top1), top1, top5 where there are more than 5 classes, per_class (top1; None without an image)."""
-        total = int(self.images.sum())
-        top1 = int(self.first.sum()) / total
-        counted = zip(self.classes, self.first.tolist(), self.images.tolist(), strict=True)
-        per_class = {name: right / images if images else None for name, right, images in counted}
-        top5 = {"top5": int(self.among.sum()) / total} if len(self.classes) > TOP else {}
-        return {"score": top1, "top1": top1, **top5, "per_class": per_class}
-
-    def files(self) -> dict[str, Any]:
-        """Nothing; `fna predict` writes the classes of images."""
-        return {}

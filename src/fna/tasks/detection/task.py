@@ -1,9 +1,9 @@
-"""Object detection: RetinaNet and SSDLite heads, COCO average precision."""
+"""Object detection: losses of a detector, COCO average precision."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from fna.arch.arch import HW
 from fna.arch.heads import parse_head
@@ -12,8 +12,8 @@ from fna.config import Detection as DetectionConfig
 from fna.data.reading.box_dataset import BoxAugment, DetectionDataset, Resize, collate
 from fna.data.samples import BoxSample, DetectionData
 from fna.errors import UserError
-from fna.tasks.coco_eval import CocoEvaluation
-from fna.tasks.detectors import DETECTORS, Detector, Target
+from fna.tasks.detection.detectors import DETECTORS, Detector, Target
+from fna.tasks.detection.evaluator import DetectionEvaluator
 from fna.tasks.task import Batch, CheckedTask
 from fna.weights.checkpoint import NetworkInfo
 
@@ -24,9 +24,7 @@ DIVISOR = 32
 
 
 class Detection(CheckedTask):
-    """The task plug-in."""
-
-    score = "AP"
+    """What `fna.tasks.task.Task` asks for."""
 
     def __init__(self, config: Config, data: DetectionData, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__(config, data, mean, std)
@@ -38,6 +36,15 @@ class Detection(CheckedTask):
         ):
             raise UserError("ssdlite needs batches of at least 2 at this size: its last map has one cell, and a norm")
         self.detector: Detector = DETECTORS[config.head_kind.name](len(self.classes), config.detection)
+
+    @staticmethod
+    def one_shape(config: Config, augment: Augment) -> bool:
+        """Not where images keep their aspect ratio."""
+        return config.detection.short_side is None or augment.resize is not None
+
+    def settings(self) -> dict[str, Any]:
+        """How images are sized, and how outputs become boxes."""
+        return self.config.detection.model_dump(mode="json")
 
     def counted(self) -> str:
         """Boxes of each split."""
@@ -92,7 +99,7 @@ class Detection(CheckedTask):
         """As the detector's losses are normalised."""
         return self.detector.weight(outputs, batch["image"].shape[2:], targets_of(batch))
 
-    def evaluator(self) -> "DetectionEvaluator":
+    def evaluator(self) -> DetectionEvaluator:
         """COCO's average precision over the validation images."""
         return DetectionEvaluator(self.data, self.detector)
 
@@ -104,43 +111,6 @@ def targets_of(batch: Batch) -> list[Target]:
         {"boxes": boxes[:count], "labels": labels[:count]}
         for boxes, labels, count in zip(batch["boxes"], batch["labels"], counts, strict=True)
     ]
-
-
-class DetectionEvaluator:
-    """Collects boxes in the pixels of the files, and evaluates them at the end."""
-
-    def __init__(self, data: DetectionData, detector: Detector) -> None:
-        self.coco = CocoEvaluation(data, "val")
-        self.detector = detector
-
-    def update(self, model: nn.Module, batch: Batch) -> None:
-        """Detect in a batch."""
-        for index, found in zip(batch["index"].tolist(), detect(self.detector, model, batch), strict=True):
-            self.coco.add(index, found["boxes"], found["scores"], found["labels"])
-
-    def counted(self) -> Any:
-        """The detections by image."""
-        return self.coco.detections
-
-    def combine(self, parts: Sequence[Any]) -> None:
-        """The detections of all processes, in the order of the images."""
-        self.coco.merge(parts)
-
-    def result(self) -> dict[str, Any]:
-        """score (= AP), the twelve COCO numbers, and per_class (AP); what the data cannot tell is None."""
-        return self.coco.result()
-
-    def files(self) -> dict[str, Any]:
-        """predictions.json in COCO's results format."""
-        return {"predictions.json": self.coco.predictions()}
-
-
-def detect(detector: Detector, model: nn.Module, batch: Batch) -> list[dict[str, Tensor]]:
-    """boxes (n, 4) in the pixels of each file, scores (n,) and labels (n,), best first; a batch with `original`."""
-    sizes = [(int(height), int(width)) for height, width in batch["size"].tolist()]
-    found = detector.detect(model(batch["image"]), batch["image"].shape[2:], sizes)
-    scales = (batch["original"] / batch["size"]).flip(1).repeat(1, 2)  # x, y, x, y
-    return [{**image, "boxes": image["boxes"] * scale} for image, scale in zip(found, scales, strict=True)]
 
 
 def detector_of(info: NetworkInfo) -> tuple[Detector, Resize]:
