@@ -122,7 +122,7 @@ def one_by_one(
     """The reference with the weights of `network`, and its optimizer of the alphas."""
     supernet, config, how = network.backbone, bench.config, bench.config.search
     assert isinstance(supernet, SuperNet)
-    space, data_head = supernet.space, bench.task.head(bench.seed.arch)
+    space, data_head = supernet.space, bench.design(bench.seed.arch).described(len(bench.task.classes))
     mixture = OneByOne(space, data_head.taps, config.output_stride, how.norm == "plain").take(supernet)
     head = build_head(data_head)
     head.load_state_dict(network.head.state_dict())

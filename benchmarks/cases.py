@@ -14,6 +14,8 @@ from rich.console import Console
 
 from benchmarks.settings import Settings, Size
 from benchmarks.timing import Pace, Stopwatch, nothing
+from fna.arch.arch import Arch
+from fna.arch.design import Design
 from fna.config import Config, from_data, load_config, recipe_path
 from fna.pipeline import load_seed
 from fna.runs.run import Run
@@ -81,6 +83,10 @@ class Bench:
     def config(self) -> Config:
         """The resolved one."""
         return self.run.config
+
+    def design(self, arch: Arch) -> Design:
+        """The case's network on another backbone."""
+        return self.task.design(self.seed.name, arch)
 
     def case(self, section: Section) -> str:
         """What a table says of it: name, height and width of training images, batch, and what is special."""

@@ -33,7 +33,7 @@ def fine_tuning(settings: Settings) -> list[Row]:
 def fine_tuning_row(bench: Bench) -> Row:
     """One case."""
     how, arch, batch = bench.config.adapt, bench.seed.arch, bench.adapt_batch()
-    by_hand = build(arch, bench.task.head(arch), bench.config.output_stride, bench.config.seed)
+    by_hand = build(bench.design(arch), len(bench.task.classes), bench.config.seed)
     reference = training_loop(bench, by_hand, how, batch)
     with fine_tuning_step(bench, batch) as ours:
         contestants: dict[str, Callable[[], None]] = {OURS: ours, REFERENCE: reference}
@@ -45,7 +45,7 @@ def fine_tuning_row(bench: Bench) -> Row:
 def fine_tuning_step(bench: Bench, batch: Batch) -> Iterator[Callable[[], None]]:
     """Does a step at each call: the body of the loop of `fna.train.adapt.adapt`, without its logs and validations."""
     run, how, arch = bench.run, bench.config.adapt, bench.seed.arch
-    network, _ = remapped(bench.config, bench.task, bench.seed, arch)
+    network, _ = remapped(bench.config, bench.task, bench.seed, bench.design(arch))
     model, optimizer = run.setup(network, optimizer_for(network, how))
     training_mode(network, how)
     total = total_steps(how, 1000 * how.batch)

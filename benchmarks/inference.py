@@ -12,7 +12,8 @@ from benchmarks.rows import Row
 from benchmarks.settings import Settings
 from benchmarks.timing import Stopwatch, compared, race
 from fna.arch.arch import HW
-from fna.arch.heads import describe
+from fna.arch.design import Design
+from fna.arch.heads import parse_head
 from fna.arch.zoo import build as zoo_arch
 from fna.nn.network import build
 from fna.use.export import export
@@ -53,8 +54,9 @@ def zoo_file(file: Path, name: str, settings: Settings) -> Path:
     arch = zoo_arch(name, 0.1 if settings.size == "tiny" else 1.0)
     imgsz = TINY_IMAGE if settings.size == "tiny" else IMAGE
     classes = tuple(f"class {number}" for number in range(CAMVID_CLASSES))
-    info = NetworkInfo(arch, "seg", "deeplabv3", STRIDE, classes, IMAGENET_MEAN, IMAGENET_STD, imgsz, None)
-    network = build(arch, describe("deeplabv3", arch, len(classes), STRIDE), STRIDE, 0)
+    design = Design("none", arch, parse_head("deeplabv3"), STRIDE, imgsz)
+    info = NetworkInfo(design, "seg", classes, IMAGENET_MEAN, IMAGENET_STD)
+    network = build(design, len(classes), random_seed=0)
     save_network(file, network.state_dict(), info)
     return file
 
@@ -62,8 +64,8 @@ def zoo_file(file: Path, name: str, settings: Settings) -> Path:
 def pair(case: str, adapted: Path, seed: Path, folder: Path, settings: Settings) -> list[Row]:
     """Rows of one pair of networks: for each number of threads PyTorch, and ONNX Runtime where it can be exported."""
     info = load_network(adapted)[1]
-    image = torch.randn(1, 3, *info.imgsz, generator=torch.Generator().manual_seed(0))
-    height, width = info.imgsz
+    image = torch.randn(1, 3, *info.design.imgsz, generator=torch.Generator().manual_seed(0))
+    height, width = info.design.imgsz
     before = torch.get_num_threads()
     rows: list[Row] = []
     try:

@@ -80,7 +80,7 @@ def ways(settings: Settings) -> Iterator[Way]:
 def training(bench: Bench, way: Way) -> Callable[[], None]:
     """A step of fine-tuning the seed's architecture, on one batch."""
     run, how = bench.run, bench.config.adapt
-    network, _ = remapped(bench.config, bench.task, bench.seed, bench.seed.arch)
+    network, _ = remapped(bench.config, bench.task, bench.seed, bench.design(bench.seed.arch))
     if way.compiled:
         network.compile()
     model, optimizer = run.setup(network, optimizer_for(network, how))

@@ -20,7 +20,7 @@ from fna.cost.budget import Budget
 from fna.cost.count import candidate_madds
 from fna.data.check.check import check
 from fna.data.layouts.opening import open_data
-from fna.nn.network import build, build_supernet
+from fna.nn.network import assemble, build_supernet
 from fna.search.derive import derive
 from fna.weights.remap import Weights, remap
 
@@ -57,7 +57,7 @@ def parts(pace: Pace, size: Size) -> list[Row]:
     """The super network of the paper's segmentation space, and derivations from its costs and from drawn scores."""
     seed = zoo_arch("mobilenet_v2", 0.1) if size == "tiny" else mobilenet_v2()
     head = describe("deeplabv3", seed, 19, 16)
-    weights: Weights = build(seed, head, 16, 0).backbone.state_dict()
+    weights: Weights = assemble(seed, head, 16, 0).backbone.state_dict()
 
     def grown() -> None:
         network = build_supernet(expand(seed, taps=head.taps), head, 16, 0)

@@ -1,6 +1,6 @@
 """Operations of a training step, and how many of them a device can do at most."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -8,7 +8,7 @@ from benchmarks.cases import Bench, stopwatch
 from benchmarks.timing import Pace, race
 from fna.arch.arch import Arch
 from fna.arch.space import Space
-from fna.cost.count import candidate_madds, count_model
+from fna.cost.count import candidate_madds, count
 
 TERA = 1e12
 TRAINING_PASSES, ALPHA_PASSES = 3, 2
@@ -54,7 +54,7 @@ def measured_flops(device: torch.device, dtype: torch.dtype, matrix: int) -> flo
 
 def training_flops(bench: Bench, arch: Arch, hw: tuple[int, int], images: int) -> float:
     """Of a step of an ordinary network: 2 for a multiply-add, three passes; convolutions alone."""
-    madds = count_model(arch, bench.task.head(arch), hw, bench.config.output_stride).madds
+    madds = count(replace(bench.design(arch), imgsz=hw), len(bench.task.classes)).madds
     return 2.0 * TRAINING_PASSES * madds * images
 
 
@@ -63,5 +63,5 @@ def mixture_flops(bench: Bench, space: Space, hw: tuple[int, int], images: int) 
     stride, path = bench.config.output_stride, (0,) * len(space.searched)
     arch = space.pick(path)
     costs = candidate_madds(space, hw, stride)
-    fixed = count_model(arch, bench.task.head(arch), hw, stride).madds - sum(row[0] for row in costs)
+    fixed = count(replace(bench.design(arch), imgsz=hw), len(bench.task.classes)).madds - sum(row[0] for row in costs)
     return 2.0 * ALPHA_PASSES * (fixed + sum(map(sum, costs))) * images

@@ -82,7 +82,7 @@ def plain_network(bench: Bench, network: Network, path: Path) -> Network:
     supernet = network.backbone
     assert isinstance(supernet, SuperNet)
     arch = supernet.space.pick(path)
-    plain = build(arch, bench.task.head(arch), bench.config.output_stride, bench.config.seed)
+    plain = build(bench.design(arch), len(bench.task.classes), bench.config.seed)
     norms_alike = bench.config.search.norm == "seed"
     plain.backbone.load_state_dict(
         {name: tensor.detach().clone() for name, tensor in supernet.path_weights(path).items()}, strict=norms_alike

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from fna.arch.arch import Arch, Stage
-from fna.arch.heads import describe
+from fna.arch.design import Design
+from fna.arch.heads import parse_head
 from fna.arch.layers import MBConv
 from fna.nn.network import Network, build
 from fna.weights.checkpoint import NetworkInfo
@@ -25,7 +26,9 @@ CLASSES = ("sky", "road", "car")
 
 def info(head: str = "deeplabv3", classes: tuple[str, ...] = CLASSES) -> NetworkInfo:
     """What a trained network of these tests says of itself."""
-    return NetworkInfo(ARCH, "seg", head, 16, classes, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), (48, 64))
+    return NetworkInfo(
+        Design("none", ARCH, parse_head(head), 16, (48, 64)), "seg", classes, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+    )
 
 
 def blocks(count: int, random_seed: int) -> Tensor:
@@ -38,8 +41,7 @@ def blocks(count: int, random_seed: int) -> Tensor:
 @torch.no_grad()
 def trained(about: NetworkInfo, random_seed: int = 0) -> Network:
     """A network with random weights, and norm statistics and scores fitted to `blocks`, in eval mode."""
-    head = describe(about.head, about.arch, len(about.classes), about.output_stride)
-    network = build(about.arch, head, about.output_stride, random_seed)
+    network = build(about.design, len(about.classes), random_seed)
     images = (blocks(8, random_seed) / 255 - torch.tensor(about.mean).view(3, 1, 1)) / torch.tensor(about.std).view(
         3, 1, 1
     )

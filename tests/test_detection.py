@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from drawn import assert_equal_weights, configured, stop_at
 from drawn_boxes import TINY_BOXES, draw_boxes
 from fna import pipeline
-from fna.arch.arch import Arch
+from fna.arch.design import Design
 from fna.config import Config, from_data, resolved
 from fna.data.layouts.opening import open_data
 from fna.errors import Interrupted, UserError
@@ -47,7 +47,7 @@ def test_the_task_and_all_that_depends_on_it_are_found_from_the_data(finished: P
 def test_adapt_searches_derives_and_trains_within_the_seeds_cost(finished: Path) -> None:
     train, seed = (json.loads((finished / stage / "cost.json").read_text()) for stage in ("train", "seed"))
     assert train["madds"] <= seed["madds"]
-    arch = Arch.load(finished / "arch.json")
+    arch = Design.load(finished / "design.json").arch
     assert arch.stages[5].layers[0].expansion == 6, "the head reads the expanded tensor"
 
 
@@ -109,7 +109,7 @@ def test_predict_writes_boxes_in_the_pixels_of_each_image(data: Path, finished: 
 
 def test_a_weights_file_alone_says_how_its_images_and_outputs_are_meant(finished: Path) -> None:
     info = load(finished / "train/best.safetensors").info
-    assert (info.task, info.head, info.classes) == ("det", "ssdlite", ("disc", "square"))
+    assert (info.task, str(info.design.head), info.classes) == ("det", "ssdlite", ("disc", "square"))
     _, resize = detector_of(info)
     assert resize.exact == (64, 64)
 

@@ -140,7 +140,7 @@ def test_loss_and_gradients_are_those_of_a_cpu(monkeypatch: pytest.MonkeyPatch) 
 def test_the_same_random_seed_gives_the_same_weights(method: str, masks: Path, tmp_path: Path) -> None:
     config = on_gpu(search=ALPHAS if method == "alphas" else {}, baseline=False)
     one, two = (run("adapt", masks, config, tmp_path / name) for name in "ab")
-    assert (one / "arch.json").read_text() == (two / "arch.json").read_text()
+    assert (one / "design.json").read_text() == (two / "design.json").read_text()
     assert_equal_weights(one, two)
 
 

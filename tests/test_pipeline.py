@@ -17,6 +17,7 @@ from drawn import TINY, assert_equal_weights, configured, draw_data, stop_at
 from fna import pipeline
 from fna.arch import zoo
 from fna.arch.arch import Arch
+from fna.arch.design import Design
 from fna.config import Config
 from fna.errors import Interrupted, UserError
 from fna.files import read_metrics
@@ -45,13 +46,12 @@ def weights(run: Path, stage: str = "train") -> dict[str, torch.Tensor]:
 
 
 def test_adapt_leaves_every_file_that_the_next_step_or_a_reader_needs(finished: Path) -> None:
-    names = (
-        "config.yaml env.json run.json dataset.json seed.json log.txt cost.json arch.json report.md search/result.json"
-    )
+    files = "config.yaml env.json run.json dataset.json seed.json log.txt cost.json design.json report.md"
+    names = f"{files} search/result.json"
     stages = [
         f"{stage}/{file}"
         for stage in ("train", "seed")
-        for file in ("metrics.csv", "metrics.json", "best.safetensors", "last.ckpt", "arch.json", "cost.json")
+        for file in ("metrics.csv", "metrics.json", "best.safetensors", "last.ckpt", "design.json", "cost.json")
     ]
     assert [name for name in [*names.split(), *stages] if not (finished / name).is_file()] == []
 
@@ -59,12 +59,12 @@ def test_adapt_leaves_every_file_that_the_next_step_or_a_reader_needs(finished: 
 def test_the_derived_network_costs_no_more_than_its_seed(finished: Path) -> None:
     train, seed = (json.loads((finished / stage / "cost.json").read_text()) for stage in ("train", "seed"))
     assert train["madds"] <= seed["madds"]
-    assert Arch.load(finished / "arch.json") == Arch.load(finished / "train" / "arch.json")
+    assert Design.load(finished / "design.json").arch == Design.load(finished / "train" / "design.json").arch
 
 
 def test_the_same_random_seed_gives_the_same_weights(data: Path, finished: Path, tmp_path: Path) -> None:
     again = pipeline.execute("adapt", pipeline.start("adapt", data, tmp_path / "again", config()))
-    assert (again / "arch.json").read_text() == (finished / "arch.json").read_text()
+    assert (again / "design.json").read_text() == (finished / "design.json").read_text()
     assert_equal_weights(again, finished)
 
 
@@ -73,14 +73,14 @@ def test_where_no_change_earns_its_cost_the_seed_is_kept_and_trained_once(
 ) -> None:
     job = pipeline.start("adapt", data, tmp_path / "c", config(search={"caution": 1e6}))
     run = pipeline.execute("adapt", job)
-    assert Arch.load(run / "arch.json") == job.seed.arch
+    assert Design.load(run / "design.json").arch == job.seed.arch
     assert (run / "train/metrics.json").is_file()
     assert not (run / "seed").exists()
     assert "no change earned its cost" in capsys.readouterr().out
 
 
 def test_another_random_seed_gives_other_weights(data: Path, finished: Path, tmp_path: Path) -> None:
-    arch = str(finished / "arch.json")
+    arch = str(finished / "design.json")
     other = pipeline.execute("train", pipeline.start("train", data, tmp_path / "b", config(seed=1), arch), arch)
     one, two = weights(finished), weights(other)
     assert not torch.equal(one["head.score.conv.weight"], two["head.score.conv.weight"])
@@ -107,7 +107,7 @@ def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_weights(
 
 def test_a_run_killed_before_it_was_described_goes_on(data: Path, tmp_path: Path) -> None:
     run = pipeline.start("train", data, tmp_path / "begun", config(), "seed").run.folder
-    described = {name: (run / name).read_text() for name in ("dataset.json", "seed.json", "seed-arch.json")}
+    described = {name: (run / name).read_text() for name in ("dataset.json", "seed.json", "seed-design.json")}
     for name in described:
         (run / name).unlink()
     verb, job, arch = pipeline.reopen(run)
@@ -122,7 +122,7 @@ def test_a_run_killed_after_its_last_step_only_writes_what_is_missing(finished: 
     for name in (
         "train/metrics.json",
         "train/last.safetensors",
-        "arch.json",
+        "design.json",
         "search/result.json",
         "search/1/logits.json",
     ):
@@ -177,7 +177,7 @@ def test_a_heavy_cost_weight_searches_out_the_cheapest_network(data: Path, tmp_p
     paper = {"method": "alphas", "replicas": 1, "alpha_lr": 0.3, "cost_weight": 1e5, "epochs": 25}
     paper |= {"alpha_clip": 0, "expansions": [3, 6]}
     run = pipeline.execute("search", pipeline.start("search", data, tmp_path / "p", config(search=paper)))
-    found = Arch.load(run / "arch.json")
+    found = Design.load(run / "design.json").arch
     assert {str(op) for stage in found.stages[1:] for op in stage.layers} == {"k3_e3"}
     assert [len(stage.layers) for stage in found.stages] == [1] * 7
 
@@ -196,11 +196,11 @@ def test_further_budgets_leave_the_first_architecture_alone(finished: Path, tmp_
     run = tmp_path / "copy"
     shutil.copytree(finished, run)
     seed = json.loads((run / "seed.json").read_text())["cost"]["madds"]
-    before, budget = (run / "arch.json").read_text(), str(int(0.97 * seed))
+    before, budget = (run / "design.json").read_text(), str(int(0.97 * seed))
     pipeline.derive_again(run, budget)
     job = pipeline.reopen(run)[1]
-    assert job.count(Arch.load(run / f"arch-{budget}.json")).madds <= int(budget)
-    assert (run / "arch.json").read_text() == before
+    assert job.count(Design.load(run / f"design-{budget}.json").arch).madds <= int(budget)
+    assert (run / "design.json").read_text() == before
 
 
 def test_an_architecture_edited_by_hand_is_the_one_that_is_trained(data: Path, finished: Path, tmp_path: Path) -> None:
@@ -208,10 +208,10 @@ def test_an_architecture_edited_by_hand_is_the_one_that_is_trained(data: Path, f
     shutil.copytree(finished, run)
     shutil.rmtree(run / "train")
     edited = zoo.lookup("fna_deeplabv3_w010")
-    (run / "arch.json").write_text(edited.to_json())
+    (run / "design.json").write_text(Design.load(run).with_arch(edited).to_json())
     verb, job, arch = pipeline.reopen(run)
     pipeline.execute(verb, job, arch)
-    assert Arch.load(run / "train/arch.json") == edited
+    assert Design.load(run / "train/design.json").arch == edited
 
 
 def test_a_budget_below_the_smallest_network_names_the_smallest(data: Path, tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_only_training_steps_are_compiled_and_weights_keep_their_names(
         module._compiled_call_impl = torch.compile(module._call_impl, backend=backend)
 
     monkeypatch.setattr(torch.nn.Module, "compile", compile_as_is)
-    arch = str(finished / "seed-arch.json")
+    arch = str(finished / "seed-design.json")
     run = pipeline.train(data, arch, tmp_path / "compiled", **config(compile=True).model_dump())
     plain = pipeline.train(data, arch, tmp_path / "plain", **config().model_dump())
     assert modes
@@ -264,4 +264,4 @@ def test_data_with_errors_is_refused_before_a_folder_is_made(tmp_path: Path) -> 
 def test_any_architecture_can_be_trained_by_name(data: Path, tmp_path: Path) -> None:
     arch = "fna_deeplabv3_w010"
     run = pipeline.execute("train", pipeline.start("train", data, tmp_path / "r", config(), arch), arch)
-    assert Arch.load(run / "train/arch.json") == zoo.lookup(arch)
+    assert Design.load(run / "train/design.json").arch == zoo.lookup(arch)

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from drawn import TINY, configured, draw_data
 from drawn_boxes import TINY_BOXES, draw_boxes
 from fna import pipeline
-from fna.arch.plain import PlainBackbone, load_arch
+from fna.arch.design import Design
+from fna.arch.plain import PlainBackbone
 from fna.cli.main import main
 from fna.errors import UserError
 from fna.nn.plain import build_features
@@ -53,7 +54,7 @@ def weights_file(tmp_path: Path, **changes: Any) -> Path:
 
 
 def test_the_run_folder_holds_the_backbone_and_what_comes_from_it(trained: Path, scenes: Path, tmp_path: Path) -> None:
-    backbone = load_arch(trained / "train/arch.json")
+    backbone = Design.load(trained / "train/design.json").arch
     assert isinstance(backbone, PlainBackbone)
     assert (backbone.name, backbone.strides) == (NAME, (2, 4, 8, 16, 32))
     assert (
@@ -175,4 +176,4 @@ def test_no_other_architecture_is_trained_from_a_plain_backbone(scenes: Path, tr
     with pytest.raises(UserError, match="--arch mobilenet_v2: timm:lcnet_050 is trained as it is"):
         pipeline.start("train", scenes, tmp_path / "r", config(), "mobilenet_v2")
     with pytest.raises(UserError, match="has no layers as data; fna train --backbone timm:lcnet_050"):
-        pipeline.start("train", scenes, tmp_path / "r", configured(TINY), str(trained / "train/arch.json"))
+        pipeline.start("train", scenes, tmp_path / "r", configured(TINY), str(trained / "train/design.json"))

@@ -61,10 +61,10 @@ def test_a_recipe_makes_a_step_of_every_stage(name: str, data: dict[str, Path], 
     config = load_config(recipe_path(name))
     job = pipeline.start("adapt", data[config.task], tmp_path / name, shortened(config))
     run = pipeline.execute("adapt", job)
-    for file in ("search/0/logits.json", "arch.json", "train/best.safetensors", "report.md"):
+    for file in ("search/0/logits.json", "design.json", "train/best.safetensors", "report.md"):
         assert (run / file).is_file(), file
     # Where a search of one step has found nothing, the seed's own architecture is trained once, as the network.
-    changed = (run / "arch.json").read_text() != (run / "seed-arch.json").read_text()
+    changed = (run / "design.json").read_text() != (run / "seed-design.json").read_text()
     assert (run / "seed/best.safetensors").is_file() == changed
 
 

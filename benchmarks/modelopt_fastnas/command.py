@@ -78,7 +78,7 @@ def check(out: Path, given: dict[str, Any], config: Config) -> None:
 
 def one_seed(folder: Path, given: dict[str, Any], config: Config) -> dict[str, Any]:
     """The result of one random seed, from a run folder of its own; what is finished is not done again."""
-    if (folder / "seed-arch.json").is_file():
+    if (folder / "seed-design.json").is_file():
         job = pipeline.reopen(folder, **{key: getattr(config, key) for key in PROCESS_KEYS})[1]
     else:
         job = pipeline.start("train", given["data"], folder, config)

@@ -44,17 +44,17 @@ def contest(job: Job, how: Contest) -> dict[str, Any]:
     if done is not None:
         return dict(done)
     with run.ledger("seed"):
-        trained = adapt(run, task, job.seed, job.seed.arch, "seed")
+        trained = adapt(run, task, job.seed, job.design(job.seed.arch), "seed")
     scores = {"seed": {key: trained[key]["score"] for key in ("best", "last")}}
     if how.order == "after":
         with run.ledger("first"):
-            adapt(run, with_samples(task, train=task.splits()[0]), job.seed, job.seed.arch, "first")
+            adapt(run, with_samples(task, train=task.splits()[0]), job.seed, job.design(job.seed.arch), "first")
         with run.ledger("again"):
             scores["again"] = fine_tune(run, task, first_network(job), "again", replica=1)
     network, pruned = pruned_network(job, how)
     with run.ledger("fastnas"):
         scores["fastnas"] = fine_tune(run, task, network, "fastnas", replica=1 if how.order == "after" else 0)
-    plain = build(job.seed.arch, task.head(job.seed.arch), run.config.output_stride, run.config.seed)
+    plain = build(job.design(job.seed.arch), len(task.classes), run.config.seed)
     stages = {stage: scores[stage] | cost(network if stage == "fastnas" else plain, job) for stage in scores}
     seconds = {stage: entry["wall_seconds"] for stage, entry in run.read_json("cost.json").items()}
     what = {
@@ -83,7 +83,7 @@ def budget(job: Job) -> int:
 def first_network(job: Job) -> Network:
     """The seed network as its first fine-tuning left it."""
     task, config = job.task, job.run.config
-    network = build(job.seed.arch, task.head(job.seed.arch), config.output_stride, config.seed)
+    network = build(job.design(job.seed.arch), len(task.classes), config.seed)
     network.load_state_dict(load_network(job.run.folder / "first/last.safetensors")[0])
     return network.to(job.run.device)
 
@@ -97,7 +97,7 @@ def pruned_network(job: Job, how: Contest) -> tuple[Network, Pruned]:
         if how.order == "after":
             network = first_network(job)
         else:
-            network = remapped(config, job.task, job.seed, job.seed.arch)[0].to(run.device)
+            network = remapped(config, job.task, job.seed, job.design(job.seed.arch))[0].to(run.device)
             data = learning.training(config.adapt.augment)
             refresh_norms(run, learning, network, data, config.adapt.batch, config.adapt.refresh_steps)
         # As it was trained: on smaller crops (128 for 224 px) the renewed norms alone halved the score of the seed.

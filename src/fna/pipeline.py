@@ -8,6 +8,7 @@ from typing import Any
 from fna.arch import zoo
 from fna.arch.arch import Arch
 from fna.arch.decision import path_of, size_log10
+from fna.arch.design import Design, find, find_arch
 from fna.arch.plain import AnyArch
 from fna.arch.space import Space
 from fna.config import Config, from_data, load_config, recipe_path, resolved
@@ -17,7 +18,7 @@ from fna.cost.measure import MEASURES, Cost, cost_of
 from fna.data.layouts.opening import open_data
 from fna.errors import UserError
 from fna.files import write_json, write_text
-from fna.nn.cost import count_model
+from fna.nn.cost import count
 from fna.nn.plain import is_plain
 from fna.report import write_report
 from fna.runs.processes import check_batch
@@ -58,14 +59,19 @@ class Job:
     seed: AnySeed
     task: Task
 
+    def design(self, arch: AnyArch) -> Design:
+        """The run's network on a backbone."""
+        return self.task.design(self.seed.name, arch)
+
     def count(self, arch: AnyArch) -> Count:
         """Cost of the whole model at the run's image size."""
-        return count_model(arch, self.task.head(arch), self.task.imgsz, self.run.config.output_stride)
+        return count(self.design(arch), len(self.task.classes))
 
     def cost(self, arch: Arch, budget: Budget) -> Cost:
         """All exact measures of the whole model at the run's image size, and those measured that are limited."""
-        stride = self.run.config.output_stride
-        return cost_of(arch, self.task.head(arch), self.task.imgsz, stride, budget.measured)
+        design = self.design(arch)
+        head = design.described(len(self.task.classes))
+        return cost_of(arch, head, design.imgsz, design.output_stride, budget.measured)
 
     @property
     def searched(self) -> Seed:
@@ -81,9 +87,10 @@ def wanted_task(config: Config) -> str | None:
 def prepare(data: str | Path, config: Config, arch: str | None = None) -> tuple[Config, AnySeed, Task]:
     """The resolved configuration, the seed and the task for the data; nothing is written."""
     seed = load_seed(config)
-    wanted_arch(arch, seed)
+    network = wanted_network(arch, seed)
     wanted = wanted_task(config)
     opened = open_data(data, wanted)
+    config = with_design(config, network) if isinstance(network, Design) else config
     config = resolved(config, wanted or task_of_data(opened.kind))
     return config, seed, imported(TASKS[config.task].task)(config, opened, seed.mean, seed.std)
 
@@ -94,7 +101,7 @@ def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: st
     check_batches(config, verb)
     if verb != "train":
         searchable(seed)
-    count_model(seed.arch, task.head(seed.arch), task.imgsz, config.output_stride)  # refuses what cannot be built
+    count(task.design(seed.name, seed.arch), len(task.classes))  # refuses what cannot be built
     run = Run.create(out, config)
     write_json(run.folder / "run.json", {"verb": verb, "data": str(Path(data).resolve()), "arch": arch})
     job = Job(run, seed, task)
@@ -116,7 +123,7 @@ def reopen(folder: str | Path, **changes: Any) -> tuple[str, Job, str | None]:
         raise UserError(f"{folder} has no run.json, so what it was doing is unknown")
     run.config, seed, task = prepare(what["data"], run.config)
     job = Job(run, seed, task)
-    if not (run.folder / "seed-arch.json").is_file():
+    if not (run.folder / "seed-design.json").is_file():
         # The last file of a new folder: without it the process was killed before it had described the run.
         describe(job)
     return what["verb"], job, what["arch"]
@@ -138,7 +145,8 @@ def describe(job: Job) -> None:
         f"{seed_cost.madds / 1e9:.4f} G MAdds (whole model at {height}x{width})"
     )
     write_json(run.folder / "seed.json", {"source": job.seed.source, "cost": seed_cost.as_dict()})
-    write_text(run.folder / "seed-arch.json", job.seed.arch.to_json())
+    run.note(f"  design: {job.design(job.seed.arch)}")
+    write_text(run.folder / "seed-design.json", job.design(job.seed.arch).to_json())
 
 
 def run_search(job: Job) -> None:
@@ -171,13 +179,13 @@ def labelled(texts: Sequence[str]) -> Budgets:
 
 
 def run_derive(job: Job, space: Space, result: SearchResult, budgets: Budgets) -> None:
-    """Write arch.json (or one arch-BUDGET.json per budget) from the search's scores; an existing one is kept.
+    """Write design.json (or one design-BUDGET.json per budget) from the search's scores; an existing one is kept.
 
     What was tried for it and the verdict go into search/result.json.
     """
     for label, budget in budgets:
-        if (job.run.folder / f"arch{label}.json").is_file():
-            job.run.note(f"kept arch{label}.json as it is")
+        if (job.run.folder / f"design{label}.json").is_file():
+            job.run.note(f"kept design{label}.json as it is")
             continue
         costs = propose(job, space, result, budget)
         trials = run_trials(job, list(costs))
@@ -188,9 +196,9 @@ def run_derive(job: Job, space: Space, result: SearchResult, budgets: Budgets) -
         verdict, tried = record(job, label, budget, costs, trials, arch)
         result = result.with_verdict(verdict, tried, wall_seconds(job.run))
         write_result(job.run.folder, result)
-        write_text(job.run.folder / f"arch{label}.json", arch.to_json())
+        write_text(job.run.folder / f"design{label}.json", job.design(arch).to_json())
         limit = f" (budget {budget})" if budget.limits else ""
-        job.run.note(f"derived arch{label}.json: {costs[arch]}{limit}")
+        job.run.note(f"derived design{label}.json: {costs[arch]}{limit}")
         job.run.note("\n".join(f"  {line}" for line in str(arch).splitlines()))
 
 
@@ -298,9 +306,9 @@ def run_train(job: Job, arch: AnyArch, stage: str) -> None:
     cost = job.count(arch)
     job.run.note(f"{stage}: {cost.params / 1e6:.2f} M parameters, {cost.madds / 1e9:.4f} G MAdds")
     write_json(job.run.folder / stage / "cost.json", cost.as_dict())
-    write_text(job.run.folder / stage / "arch.json", arch.to_json())
+    write_text(job.run.folder / stage / "design.json", job.design(arch).to_json())
     with job.run.ledger(stage):
-        result = fine_tune(job.run, job.task, job.seed, arch, stage)
+        result = fine_tune(job.run, job.task, job.seed, job.design(arch), stage)
     best, score = result["best"], TASKS[job.run.config.task].score
     job.run.note(f"  {stage}: best val/{score.name} {score.shown(best['score'])} at step {best['step']}")
 
@@ -310,11 +318,11 @@ def do_adapt(job: Job, arch: str | None) -> None:
     run_search(job)
     changed = True
     for label, _ in configured_budgets(job):
-        derived = Arch.load(job.run.folder / f"arch{label}.json")
+        derived = Design.load(job.run.folder / f"design{label}.json").arch
         if derived == job.seed.arch:
             changed = False
             job.run.note(
-                f"arch{label}.json is the seed's own architecture: no change earned its cost. A smaller --budget "
+                f"design{label}.json is the seed's own architecture: no change earned its cost. A smaller --budget "
                 "forces one; a longer search (--search.epochs, --search.replicas) may find one"
             )
         run_train(job, derived, f"train{label}")
@@ -328,21 +336,32 @@ def do_search(job: Job, arch: str | None) -> None:
     run_search(job)
 
 
-def wanted_arch(text: str | None, seed: AnySeed) -> AnyArch:
-    """The architecture to train: `seed` (or nothing), a file, a run folder or a zoo name.
+def wanted_network(text: str | None, seed: AnySeed) -> Design | AnyArch:
+    """What to train: `seed` (or nothing), a design or an architecture in a file, a run folder or a zoo name.
 
     A plain backbone is trained as it is; a UserError for any other architecture.
     """
     if text in (None, "seed"):
         return seed.arch
-    if isinstance(seed, PlainSeed):
+    found = find(str(text))
+    arch = found.arch if isinstance(found, Design) else found
+    if isinstance(seed, PlainSeed) and arch != seed.arch:
         raise UserError(f"--arch {text}: {seed.arch.name} is trained as it is; leave out --arch")
-    return zoo.find_arch(text)
+    if isinstance(seed, Seed):
+        find_arch(str(text))  # refuses a plain backbone
+    return found
+
+
+def with_design(config: Config, design: Design) -> Config:
+    """The configuration with the head, output stride and image size of a design, which says them for itself."""
+    size = {"imgsz": design.imgsz} if design.resize else {}
+    return config.model_copy(update={"head": str(design.head), "output_stride": design.output_stride} | size)
 
 
 def do_train(job: Job, arch: str | None) -> None:
-    """Fine-tune one architecture: a file, a zoo name, or `seed`."""
-    run_train(job, wanted_arch(arch, job.seed), "train")
+    """Fine-tune one network: a design, an architecture, or `seed`."""
+    wanted = wanted_network(arch, job.seed)
+    run_train(job, wanted.arch if isinstance(wanted, Design) else wanted, "train")
 
 
 STAGES: dict[str, Callable[[Job, str | None], None]] = {"adapt": do_adapt, "search": do_search, "train": do_train}
@@ -375,7 +394,7 @@ def adapt(data: str | Path, out: str | Path = "runs/run", recipe: str | None = N
 
 
 def search(data: str | Path, out: str | Path = "runs/run", recipe: str | None = None, **changes: Any) -> Path:
-    """Search and derivation, as `fna search`; returns the run folder, with its arch.json."""
+    """Search and derivation, as `fna search`; returns the run folder, with its design.json."""
     return execute("search", start("search", data, out, configure(recipe, **changes)))
 
 

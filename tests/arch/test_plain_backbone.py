@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from fna.arch.plain import PlainBackbone, load_arch, read_arch
-from fna.arch.zoo import build, find_any, find_arch, is_arch
+from fna.arch.design import find, find_arch, is_found
+from fna.arch.plain import PlainBackbone, arch_from_data
+from fna.arch.zoo import build
 from fna.errors import UserError
 
 BACKBONE = PlainBackbone("timm:resnet18", (64, 64, 128, 256, 512), (2, 4, 8, 16, 32))
@@ -16,13 +17,12 @@ BACKBONE = PlainBackbone("timm:resnet18", (64, 64, 128, 256, 512), (2, 4, 8, 16,
 def test_json_gives_back_an_equal_value_of_either_kind(tmp_path: Path) -> None:
     for arch in (BACKBONE, build("fna_deeplabv3")):
         (tmp_path / "arch.json").write_text(arch.to_json())
-        assert load_arch(tmp_path / "arch.json") == arch
-        assert find_any(str(tmp_path)) == arch
+        assert find(tmp_path / "arch.json") == arch
 
 
 def test_the_smallest_valid_file_is_read() -> None:
     text = '{"format": "fna-plain-1", "name": "a", "channels": [8], "strides": [16]}'
-    assert read_arch(text) == PlainBackbone("a", (8,), (16,))
+    assert arch_from_data(json.loads(text)) == PlainBackbone("a", (8,), (16,))
 
 
 @pytest.mark.parametrize(
@@ -37,12 +37,15 @@ def test_the_smallest_valid_file_is_read() -> None:
         ({"format": "fna-plain-2"}, ["'fna-plain-2'"]),
     ],
 )
-def test_a_wrong_file_is_one_error_that_names_file_and_value(changes: dict[str, Any], words: list[str]) -> None:
+def test_a_wrong_file_is_one_error_that_names_file_and_value(
+    tmp_path: Path, changes: dict[str, Any], words: list[str]
+) -> None:
     data = json.loads(BACKBONE.to_json()) | changes
     if changes.keys() == {"format"}:
         data = {key: [] if key == "stages" else data.get(key, 1) for key in ("format", "stem", "stages", "last")}
+    (tmp_path / "a.json").write_text(json.dumps(data))
     with pytest.raises(UserError) as caught:
-        read_arch(json.dumps(data), "a.json")
+        find(tmp_path / "a.json")
     assert "\n" not in str(caught.value)
     assert [word for word in ["a.json", *words] if word not in str(caught.value)] == []
 
@@ -54,5 +57,5 @@ def test_a_plain_backbone_is_no_architecture_with_layers(tmp_path: Path) -> None
 
 
 def test_names_of_the_zoo_and_files_are_architectures(tmp_path: Path) -> None:
-    assert all(map(is_arch, ["mobilenet_v2", "fna_ssdlite_w050", "some.json", str(tmp_path)]))
-    assert not any(map(is_arch, ["timm:resnet18", "mobilenet_v3", "resnet18"]))
+    assert all(map(is_found, ["mobilenet_v2", "fna_ssdlite_w050", "some.json", str(tmp_path)]))
+    assert not any(map(is_found, ["timm:resnet18", "mobilenet_v3", "resnet18"]))

@@ -10,7 +10,7 @@ from fna.arch.space import Space, SpaceStage, expand, named_space
 from fna.arch.zoo import build, mobilenet_v2
 from fna.errors import UserError
 from fna.nn.backbone import Backbone
-from fna.nn.network import build as build_network
+from fna.nn.network import assemble as build_network
 from fna.nn.supernet import SuperNet
 from fna.weights.remap import remap_last
 

@@ -5,7 +5,7 @@ import torch
 from fna.arch.heads import describe
 from fna.arch.space import named_space
 from fna.arch.zoo import build as build_arch
-from fna.nn.network import build, build_supernet
+from fna.nn.network import assemble, build_supernet
 from fna.nn.supernet import SuperNet
 
 ARCH = build_arch("mobilenet_v2", 0.1)
@@ -13,14 +13,14 @@ HEAD = describe("deeplabv3", ARCH, 3, 16)
 
 
 def test_equal_random_seeds_give_equal_weights_and_others_do_not() -> None:
-    first, again, other = (build(ARCH, HEAD, 16, seed).state_dict() for seed in (1, 1, 2))
+    first, again, other = (assemble(ARCH, HEAD, 16, seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["backbone.stem.conv.weight"], other["backbone.stem.conv.weight"])
 
 
 def test_building_leaves_the_global_random_state_alone() -> None:
     before = torch.random.get_rng_state()
-    build(ARCH, HEAD, 16, 1)
+    assemble(ARCH, HEAD, 16, 1)
     build_supernet(named_space(ARCH, "segmentation"), HEAD, 16, 1)
     assert torch.equal(torch.random.get_rng_state(), before)
 

@@ -14,7 +14,7 @@ from fna.arch.plain import PlainBackbone
 from fna.cli.main import main
 from fna.errors import UserError
 from fna.nn.cost import count_backbone, count_model
-from fna.nn.network import build
+from fna.nn.network import assemble
 from fna.nn.plain import build_features, build_plain, describe_plain
 
 RESNET18 = PlainBackbone("timm:resnet18", (64, 64, 128, 256, 512), (2, 4, 8, 16, 32))
@@ -83,7 +83,7 @@ def test_whole_models_cost_what_torchs_counter_says(name: str, head: str) -> Non
     backbone = describe_plain(f"timm:{name}")
     described = describe(head, backbone, 7, 32)
     count = count_model(backbone, described, (96, 160), 32)
-    network = build(backbone, described, 32, 0).eval().to("meta")
+    network = assemble(backbone, described, 32, 0).eval().to("meta")
     with FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 3, 96, 160, device="meta"))
     flops = {str(op): n for op, n in counter.get_flop_counts()["Global"].items()}
@@ -96,13 +96,13 @@ def test_ssdlite_reads_the_outputs_at_strides_16_and_32() -> None:
     head = describe("ssdlite", RESNET18, 3, 32)
     assert head.taps == (Tap(3), Tap(4))
     assert head.conv("last").weight_shape == (1280, 512, 1, 1)
-    grids = build(RESNET18, head, 32, 0).eval()(torch.zeros(1, 3, 320, 320))["grids"]
+    grids = assemble(RESNET18, head, 32, 0).eval()(torch.zeros(1, 3, 320, 320))["grids"]
     assert grids[:2].tolist() == [[20, 20], [10, 10]]
 
 
 def test_weights_follow_from_the_random_seed_alone() -> None:
     head = describe("deeplabv3", RESNET18, 3, 16)
-    a, b, other = (build(RESNET18, head, 16, seed).state_dict() for seed in (1, 1, 2))
+    a, b, other = (assemble(RESNET18, head, 16, seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert not torch.equal(a["backbone.features.body.conv1.weight"], other["backbone.features.body.conv1.weight"])
 

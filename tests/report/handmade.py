@@ -8,10 +8,11 @@ import yaml
 
 from fna.arch import zoo
 from fna.arch.arch import Arch, Stage
-from fna.arch.heads import describe
+from fna.arch.design import Design
+from fna.arch.heads import parse_head
 from fna.arch.layers import MBConv
 from fna.arch.space import expand
-from fna.cost.count import count_model
+from fna.cost.count import count
 from fna.search.result import write_result
 from searched import result_of
 
@@ -37,9 +38,14 @@ def write(path: Path, content: object) -> None:
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
 
 
+def design(arch: Arch) -> Design:
+    """The runs' network on a backbone."""
+    return Design("seed", arch, parse_head("deeplabv3"), 16, IMGSZ)
+
+
 def cost(arch: Arch) -> dict[str, int]:
     """Whole model at IMGSZ."""
-    return count_model(arch, describe("deeplabv3", SEED, len(CLASSES), 16), IMGSZ, 16).as_dict()
+    return count(design(arch), len(CLASSES)).as_dict()
 
 
 def metrics(score: float, step: int) -> dict[str, Any]:
@@ -67,7 +73,7 @@ def run_base(folder: Path, verb: str = "adapt", arch: str | None = None, **confi
     write(folder / "dataset.json", {"root": "x", "layout": "folders", "classes": CLASSES, "splits": splits})
     source = "none" if config.get("weights") == "none" else "seed.safetensors"
     write(folder / "seed.json", {"source": source, "cost": cost(SEED)})
-    write(folder / "seed-arch.json", SEED.to_json())
+    write(folder / "seed-design.json", design(SEED).to_json())
     return folder
 
 
@@ -80,13 +86,13 @@ def add_search(folder: Path, **changes: Any) -> None:
     write_result(folder, result_of(decisions, [rows, rows], **(known | changes)))
     for replica in range(2):
         write(folder / f"search/{replica}/metrics.csv", "step,loss,lr\r\n0,2.5,0.1\r\n20,2.0,0.1\r\n")
-    write(folder / "arch.json", ADAPTED.to_json())
+    write(folder / "design.json", design(ADAPTED).to_json())
     add_time(folder, "search", 600.0)
 
 
 def add_stage(folder: Path, stage: str, arch: Arch, best: float, last: float | None = None, done: bool = True) -> None:
     """A fine-tuned network, finished or interrupted after its first validation."""
-    write(folder / stage / "arch.json", arch.to_json())
+    write(folder / stage / "design.json", design(arch).to_json())
     write(folder / stage / "cost.json", cost(arch))
     rows = ["step,loss,lr,val/mIoU", "0,1.5,0.02,", f"19,1.2,0.01,{best}", "", "39,1.0,0.001,"]
     write(folder / stage / "metrics.csv", "\r\n".join(rows) + "\r\n")

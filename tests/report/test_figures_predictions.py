@@ -18,6 +18,8 @@ from torch import Tensor
 from drawn import draw_data
 from drawn_boxes import draw_boxes
 from fna.arch.arch import Arch
+from fna.arch.design import Design
+from fna.arch.heads import parse_head
 from fna.config import from_data, to_yaml
 from fna.data.layouts.opening import open_data
 from fna.errors import UserError
@@ -50,13 +52,18 @@ def masks(folder: Path) -> Path:
     return folder
 
 
+def design_json(arch: Arch) -> str:
+    """A network on a backbone."""
+    return Design("seed", arch, parse_head("deeplabv3"), 16, (48, 64)).to_json()
+
+
 def run_of(folder: Path, data: Path, task: str = "seg", stages: tuple[str, ...] = ("seed", "train")) -> Path:
     """A run folder whose stages are there but have no weights."""
     for stage in stages:
         (folder / stage).mkdir(parents=True)
         (folder / stage / "best.safetensors").touch()
-        (folder / stage / "arch.json").write_text((ARCH if stage == "seed" else OTHER).to_json())
-    (folder / "seed-arch.json").write_text(ARCH.to_json())
+        (folder / stage / "design.json").write_text(design_json(ARCH if stage == "seed" else OTHER))
+    (folder / "seed-design.json").write_text(design_json(ARCH))
     (folder / "config.yaml").write_text(to_yaml(from_data({"task": task, "weights": "seed.safetensors"})))
     (folder / "run.json").write_text(json.dumps({"verb": "adapt", "data": str(data), "arch": None}))
     names = [sample.name for sample in open_data(data).splits["val"]]
@@ -276,7 +283,7 @@ def test_a_run_without_a_trained_seed_says_how_to_make_one(tmp_path: Path) -> No
         UserError, match=rf"has no trained seed .*fna train {data} --arch seed .*predictions SEED {run}"
     ):
         figure_predictions(run, out=tmp_path / "out")
-    (run / "train/arch.json").write_text(ARCH.to_json())
+    (run / "train/design.json").write_text(design_json(ARCH))
     with pytest.raises(UserError, match=f"the seed's own architecture alone.*predictions {run} ADAPTED"):
         figure_predictions(run, out=tmp_path / "out")
     trained_seed = run_of(tmp_path / "both", data)

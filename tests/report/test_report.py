@@ -14,6 +14,7 @@ from handmade import (
     adapted_run,
     add_search,
     add_stage,
+    design,
     one_row,
     rows_of,
     run_base,
@@ -173,7 +174,7 @@ def test_a_run_without_a_baseline_says_that_the_comparison_is_missing(tmp_path: 
 
 def test_several_budgets_have_a_column_and_a_verdict_each(tmp_path: Path) -> None:
     folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
-    (folder / "arch.json").rename(folder / "arch-0.1G.json")
+    (folder / "design.json").rename(folder / "design-0.1G.json")
     (folder / "train").rename(folder / "train-0.1G")
     other = with_kernel(SEED, 4, 5)
     write(folder / "arch-0.2G.json", other.to_json())
@@ -187,7 +188,7 @@ def test_several_budgets_have_a_column_and_a_verdict_each(tmp_path: Path) -> Non
 def test_a_search_that_keeps_the_seed_is_finished_when_that_one_network_is(tmp_path: Path) -> None:
     folder = run_base(tmp_path / "run")
     add_search(folder)
-    write(folder / "arch.json", SEED.to_json())
+    write(folder / "design.json", design(SEED).to_json())
     add_stage(folder, "train", SEED, 0.41)
     text = page(folder)
     assert "Not finished" not in text

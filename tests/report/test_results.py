@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from handmade import ADAPTED, SEED, adapted_run, add_search, add_stage, one_row, run_base, with_kernel, write
+from handmade import ADAPTED, SEED, adapted_run, add_search, add_stage, design, one_row, run_base, with_kernel, write
 
 from fna.arch.arch import Arch
 from fna.errors import UserError
@@ -104,7 +104,7 @@ def test_absolute_paths_keep_two_components(tmp_path: Path, typed: str, printed:
 
 def test_a_derived_architecture_equal_to_the_seeds_counts_as_the_seed_and_only_once(tmp_path: Path) -> None:
     folder = adapted_run(tmp_path / "run", adapted=0.42, seed=0.42)
-    write(folder / "train/arch.json", SEED.to_json())
+    write(folder / "train/design.json", design(SEED).to_json())
     text = results([folder])
     assert one_row(text, "seed architecture")[1] == "1"
     assert "`run/train` repeats `run/seed`" in text
@@ -151,10 +151,10 @@ def test_other_images_are_refused(tmp_path: Path) -> None:
 
 def test_another_seed_architecture_is_refused_unless_it_stands_for_random_weights(tmp_path: Path) -> None:
     one, two = trained(tmp_path / "one", SEED, 0, 0.42), trained(tmp_path / "two", ADAPTED, 0, 0.45, weights="none")
-    write(two / "seed-arch.json", with_kernel(SEED, 1, 5).to_json())
+    write(two / "seed-design.json", design(with_kernel(SEED, 1, 5)).to_json())
     assert one_row(results([one, two]), "adapted architecture (random weights)")[1] == "1"
     three = trained(tmp_path / "three", ADAPTED, 0, 0.45)
-    write(three / "seed-arch.json", with_kernel(SEED, 1, 5).to_json())
+    write(three / "seed-design.json", design(with_kernel(SEED, 1, 5)).to_json())
     with pytest.raises(UserError, match="different seed architectures"):
         results([one, three])
 

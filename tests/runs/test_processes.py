@@ -109,7 +109,7 @@ def test_a_segmentation_has_the_losses_alphas_and_metrics_of_one_process(adapted
     # Alphas move by as much whatever their gradients are, so near zero they may part.
     logits = [sum(json.loads((run / "search/0/logits.json").read_text()), []) for run in (one, many)]
     assert logits[0] == pytest.approx(logits[1], abs=5e-3)
-    assert (many / "arch.json").read_text() == (one / "arch.json").read_text()
+    assert (many / "design.json").read_text() == (one / "design.json").read_text()
     counts = [json.loads((run / "train/last.json").read_text())["confusion"] for run in (one, many)]
     # Every pixel of the 5 images is counted once, however few processes have an image more than others.
     assert [sum(map(sum, matrix)) for matrix in counts] == [5 * 96 * 128] * 2

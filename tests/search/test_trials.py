@@ -12,6 +12,7 @@ from fna import pipeline
 from fna.arch import zoo
 from fna.arch.arch import Arch, Stage
 from fna.arch.decision import Decision
+from fna.arch.design import Design
 from fna.arch.layers import MBConv
 from fna.config import from_data
 from fna.cost.budget import Budget
@@ -146,7 +147,7 @@ def test_scores_are_read_boldly_carefully_and_replica_by_replica() -> None:
 def test_a_search_of_stages_with_trials_keeps_the_budget_and_says_what_it_tried(data: Path, tmp_path: Path) -> None:
     work = job(data, tmp_path / "r", swap="stage", trials=2, trial_steps=4)
     run = pipeline.execute("search", work)
-    arch = Arch.load(run / "arch.json")
+    arch = Design.load(run / "design.json").arch
     assert work.count(arch).madds <= work.count(work.seed.arch).madds
     result = read_result(run)
     assert result is not None

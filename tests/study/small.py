@@ -7,7 +7,8 @@ import yaml
 
 from drawn import TINY
 from fna.arch.arch import Arch
-from fna.arch.heads import describe
+from fna.arch.design import Design
+from fna.arch.heads import parse_head
 from fna.arch.zoo import lookup
 from fna.nn.network import build
 from fna.weights.checkpoint import NetworkInfo, save_network
@@ -17,11 +18,12 @@ SEED = lookup("mobilenet_v2_w010")
 
 def write_seed(path: Path, value: float | None = None, arch: Arch = SEED) -> Path:
     """A seed as this library writes networks; with `value`, every convolution weight is that number."""
-    network = build(arch, describe("classifier", arch, 3, 32), 32, random_seed=5)
+    design = Design("none", arch, parse_head("classifier"), 32, (32, 32), True)
+    network = build(design, 3, random_seed=5)
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     if value is not None:
         weights = {name: torch.full_like(t, value) if t.ndim == 4 else t for name, t in weights.items()}
-    info = NetworkInfo(arch, "cls", "classifier", 32, ("a", "b", "c"), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), (32, 32))
+    info = NetworkInfo(design, "cls", ("a", "b", "c"), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     save_network(path, weights, info)
     return path
 

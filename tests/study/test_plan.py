@@ -142,7 +142,7 @@ def test_a_step_that_repeats_another_is_copied_and_says_so(
     data: Path, weights: Path, finished: tuple[Study, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, _ = finished
-    again = Step("again-0", "train", {"search": {"epochs": 9}}, arch=str(whole.folder / "search/arch.json"))
+    again = Step("again-0", "train", {"search": {"epochs": 9}}, arch=str(whole.folder / "search/design.json"))
     more = Study(whole.name, whole.folder, whole.data, whole.config, (*whole.steps, again))
     monkeypatch.setattr(Segmentation, "losses", None)  # nothing may be trained
     execute(more, lambda: None)

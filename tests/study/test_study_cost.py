@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from cost_runs import rows, write_run
 
+from fna.arch.design import Design
+from fna.arch.heads import parse_head
 from fna.arch.zoo import build
 from fna.cli.main import main
 
@@ -38,7 +40,7 @@ def test_a_fine_tuning_goes_with_the_search_that_derived_its_architecture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     search = write_run(tmp_path / "search", "seg", {"search": 3600})
-    trained = write_run(tmp_path / "trained", "seg", {"train": 7200}, arch=str(search / "arch.json"))
+    trained = write_run(tmp_path / "trained", "seg", {"train": 7200}, arch=str(search / "design.json"))
     out = tmp_path / "out"
     found = rows(capsys, search, trained, "--out", out)
     assert "search (measured)" not in found
@@ -52,10 +54,12 @@ def test_a_search_made_again_goes_with_what_was_trained_of_the_first(
 ) -> None:
     again = write_run(tmp_path / "again", "seg", {"search": 3600})
     other = write_run(tmp_path / "other", "seg", {"search": 1800})
-    trained = write_run(tmp_path / "trained", "seg", {"train": 7200}, arch=str(tmp_path / "first/arch.json"))
+    trained = write_run(tmp_path / "trained", "seg", {"train": 7200}, arch=str(tmp_path / "first/design.json"))
     (trained / "train").mkdir()
     for name, folder in (("fna_deeplabv3", again), ("fna_deeplabv3", trained / "train"), ("fna_retinanet", other)):
-        (folder / "arch.json").write_text(build(name).to_json())
+        (folder / "design.json").write_text(
+            Design("none", build(name), parse_head("deeplabv3"), 16, (64, 64)).to_json()
+        )
     found = rows(capsys, other, again, trained)
     assert found["trained (measured)"][:3] == ["3 h = 0.12 d", "1 h = 0.042 d", "2 h = 0.083 d"]
     assert found["other (measured)"][1] == "0.5 h = 0.021 d"

@@ -12,7 +12,7 @@ from torchvision.models.detection.ssd import SSD
 from fna.arch.heads import describe
 from fna.arch.zoo import mobilenet_v2
 from fna.config import Detection, thresholds
-from fna.nn.network import Network, build
+from fna.nn.network import Network, assemble
 from fna.tasks.detection.detectors import DETECTORS, Detector
 
 CLASSES = 3
@@ -21,7 +21,7 @@ SIZE = (64, 96)
 
 
 def network(name: str) -> Network:
-    return build(ARCH, describe(name, ARCH, CLASSES, 32), 32, 0).eval()
+    return assemble(ARCH, describe(name, ARCH, CLASSES, 32), 32, 0).eval()
 
 
 def rules(name: str, **how: Any) -> Detector:

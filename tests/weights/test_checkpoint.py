@@ -6,19 +6,18 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from fna.arch.design import Design
+from fna.arch.heads import parse_head
 from fna.arch.zoo import build
 from fna.errors import UserError
 from fna.weights.checkpoint import NetworkInfo, load_network, save_network
 
 INFO = NetworkInfo(
-    build("fna_deeplabv3", 0.1),
+    Design("mobilenet_v2", build("fna_deeplabv3", 0.1), parse_head("deeplabv3(width=64)"), 16, (360, 480)),
     "seg",
-    "deeplabv3",
-    16,
     ("sky", 'façade, "old"'),
     (0.485, 0.456, 0.406),
     (0.1, 0.2, 0.3),
-    (360, 480),
 )
 
 
@@ -58,7 +57,7 @@ def test_anything_else_is_an_error_with_the_files_name(tmp_path: Path) -> None:
         load_network(file)
 
 
-@pytest.mark.parametrize("key", ["fna_arch", "task", "head", "output_stride", "classes", "mean", "std", "imgsz"])
+@pytest.mark.parametrize("key", ["fna_design", "task", "classes", "mean", "std"])
 def test_missing_metadata_is_named(tmp_path: Path, key: str) -> None:
     metadata = INFO.metadata()
     del metadata[key]

@@ -73,9 +73,14 @@ class Arch:
         """Read what `to_json` wrote, strictly: unknown keys and ops, bad strides and wrong types are a UserError."""
         data = parse_json(text, source)
         try:
-            return _arch_from_data(data)
+            return Arch.from_data(data)
         except UserError as error:
             raise UserError(f"{source}: {error}") from error
+
+    @staticmethod
+    def from_data(data: Any) -> "Arch":
+        """The architecture in parsed JSON."""
+        return _arch_from_data(data)
 
     @staticmethod
     def load(path: str | Path) -> "Arch":

@@ -4,11 +4,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from fna.arch.arch import Arch
-from fna.arch.parsing import json_object, parse_json, positive, read_arch_file
+from fna.arch.parsing import json_object, positive
 from fna.errors import UserError
 
 FORMAT = "fna-plain-1"
@@ -47,7 +46,7 @@ class PlainBackbone:
         return f"{self.name}  {commas(self.channels)} channels at strides {commas(self.strides)}"
 
     def to_json(self) -> str:
-        """Readable JSON; `read_arch` reads it back to an equal value."""
+        """Readable JSON; `arch_from_data` reads it back to an equal value."""
         data = {"format": FORMAT, "name": self.name, "channels": self.channels, "strides": self.strides}
         return "{\n" + ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in data.items()) + "\n}\n"
 
@@ -60,24 +59,15 @@ def commas(values: Iterable[int]) -> str:
     return ", ".join(map(str, values))
 
 
-def read_arch(text: str, source: str = "architecture") -> AnyArch:
-    """The architecture or plain backbone in a JSON text, read strictly; a UserError names `source`."""
-    data = parse_json(text, source)
+def arch_from_data(data: Any) -> AnyArch:
+    """The architecture or plain backbone in parsed JSON, read strictly."""
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        return Arch.from_json(text, source)
-    try:
-        top = json_object("the backbone", data, ("format", "name", "channels", "strides"))
-        return PlainBackbone(top["name"], _numbers("channels", top), _numbers("strides", top))
-    except UserError as error:
-        raise UserError(f"{source}: {error}") from error
+        return Arch.from_data(data)
+    top = json_object("the backbone", data, ("format", "name", "channels", "strides"))
+    return PlainBackbone(top["name"], _numbers("channels", top), _numbers("strides", top))
 
 
 def _numbers(key: str, data: dict[str, Any]) -> tuple[int, ...]:
     if not isinstance(data[key], list):
         raise UserError(f"{key} must be a list of numbers, got {type(data[key]).__name__}")
     return tuple(data[key])
-
-
-def load_arch(path: str | Path) -> AnyArch:
-    """The architecture or plain backbone in a JSON file."""
-    return read_arch(read_arch_file(path), source=str(path))

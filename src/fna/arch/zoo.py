@@ -2,11 +2,9 @@
 
 import math
 import re
-from pathlib import Path
 
 from fna.arch.arch import Arch, Stage
 from fna.arch.layers import MBConv, parse_op
-from fna.arch.plain import AnyArch, load_arch
 from fna.errors import UserError, unknown
 
 CHANNELS = (16, 24, 32, 64, 96, 160, 320)
@@ -87,26 +85,9 @@ def lookup(name: str) -> Arch:
     return build(found[1], int(found[2]) / 100) if found else build(name)
 
 
-def is_arch(text: str) -> bool:
-    """Whether `find_any` looks for it: a JSON file, a file or folder that exists, or a zoo name."""
-    path = Path(text)
-    return path.suffix == ".json" or path.exists() or re.sub(r"_w\d{3}$", "", text) in LAYERS
-
-
-def find_any(text: str) -> AnyArch:
-    """A JSON file, a run folder (its arch.json) or a zoo name; a file may hold a plain backbone."""
-    path = Path(text)
-    if path.is_dir():
-        path = path / "arch.json"
-    return load_arch(path) if path.suffix == ".json" or path.is_file() else lookup(text)
-
-
-def find_arch(text: str) -> Arch:
-    """As `find_any`; a UserError where it is a plain backbone."""
-    arch = find_any(text)
-    if isinstance(arch, Arch):
-        return arch
-    raise UserError(f"{text} is {arch.name}, which has no layers as data; fna train --backbone {arch.name} trains it")
+def is_name(text: str) -> bool:
+    """Whether this is a zoo name, at whatever width."""
+    return re.sub(r"_w\d{3}$", "", text) in LAYERS
 
 
 def mobilenet_v2(width: float = 1.0) -> Arch:

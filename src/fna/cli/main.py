@@ -39,49 +39,58 @@ def check(words: list[str]) -> int:
 
 def count(words: list[str]) -> int:
     """Counts from the data alone, no torch; a plain backbone is run."""
-    parser = Parser(prog="fna count", description="Parameters and multiply-adds of an architecture.")
-    parser.add_argument(
-        "arch", help="zoo name (mobilenet_v2, mobilenet_v2_w035, fna_deeplabv3 ...), timm:NAME, JSON file or run folder"
-    )
-    parser.add_argument(
-        "--head",
-        default="none",
-        help="fpn, lraspp, deeplabv3, deeplabv3plus, dpc, ssdlite, retinanet or classifier, with options as in "
-        "'fpn(width=64)'; none: the backbone alone",
-    )
-    parser.add_argument("--imgsz", default="224", help="HxW, one number is a square")
+    parser = Parser(prog="fna count", description="Parameters and multiply-adds of a network.")
+    what = "design or architecture: a JSON file, a run folder, a zoo name (mobilenet_v2_w035 ...) or timm:NAME"
+    parser.add_argument("network", metavar="NETWORK", help=what)
+    heads = "fpn, lraspp, deeplabv3, deeplabv3plus, dpc, ssdlite, retinanet or classifier, with options as in"
+    parser.add_argument("--head", help=f"{heads} 'fpn(width=64)'; default: the design's, else none: the backbone alone")
+    parser.add_argument("--imgsz", help="HxW, one number is a square; default: the design's, else 224")
     parser.add_argument("--classes", type=int, default=1000)
-    parser.add_argument("--os", type=int, help="output stride; default: what the head has by itself")
+    parser.add_argument("--os", type=int, help="output stride; default: the design's, else what the head has by itself")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(words)
-    from fna.arch import heads
-    from fna.arch.arch import Arch, parse_imgsz
-    from fna.arch.zoo import find_any, is_arch
-
-    if is_arch(args.arch):
-        arch = find_any(args.arch)
-    else:
-        from fna.nn.plain import describe_plain
-
-        arch = describe_plain(args.arch)
-    # A plain backbone is counted by running it, which needs torch.
-    imgsz, cost = parse_imgsz(args.imgsz), import_module("fna.cost.count" if isinstance(arch, Arch) else "fna.nn.cost")
     if args.classes < 1:
         raise UserError(f"--classes must be at least 1, got {args.classes}")
-    kind = None if args.head == "none" else heads.parse_head(args.head)
-    stride = args.os or (32 if kind is None else kind.output_stride)
-    head = None if kind is None else heads.describe(kind, arch, args.classes, stride)
-    whole, backbone = cost.count_model(arch, head, imgsz, stride), cost.count_backbone(arch, imgsz, stride)
+    from fna.arch.arch import Arch
+
+    arch, design, imgsz, stride = counted(args.network, args.head, args.imgsz, args.os)
+    # A plain backbone is counted by running it, which needs torch.
+    cost = import_module("fna.cost.count" if isinstance(arch, Arch) else "fna.nn.cost")
+    backbone = cost.count_backbone(arch, imgsz, stride)
+    whole = backbone if design is None else cost.count(design, args.classes)
     if args.json:
         print(json.dumps(whole.as_dict() | {"backbone": backbone.as_dict()}, indent=1))
         return 0
-    print(
-        f"{args.arch} + {args.head}, {imgsz[0]}x{imgsz[1]}, output stride {stride}"
-        + (f", {args.classes} classes" if head else "")
-    )
+    if design is None:
+        print(f"{args.network}, {imgsz[0]}x{imgsz[1]}, output stride {stride}")
+    else:
+        print(f"{design}, {args.classes} classes")
     for name, part in (("whole model", whole), ("backbone", backbone)):
         print(f"  {name:<12} {part.params:>14,} params  {part.madds:>18,} MAdds")
     return 0
+
+
+def counted(network: str, head: str | None, size: str | None, stride: int | None) -> tuple[Any, Any, Any, int]:
+    """What is counted: backbone, design (None: the backbone alone), image size and output stride."""
+    from fna.arch.arch import parse_imgsz
+    from fna.arch.design import Design, find, is_found
+    from fna.arch.heads import parse_head
+
+    if is_found(network):
+        found = find(network)
+    else:
+        from fna.nn.plain import describe_plain
+
+        found = describe_plain(network)
+    known = found if isinstance(found, Design) else None
+    arch: Any = known.arch if known else found
+    kind = parse_head(head) if head not in (None, "none") else known.head if known and head is None else None
+    imgsz = parse_imgsz(size) if size else known.imgsz if known else (224, 224)
+    if stride is None:
+        own = known.output_stride if known and kind == known.head else None
+        stride = own or (kind.output_stride if kind else 32)
+    design = Design(known.seed if known else network, arch, kind, stride, imgsz, resize=True) if kind else None
+    return arch, design, imgsz, stride
 
 
 def job_parser(verb: str, description: str) -> Any:
@@ -89,7 +98,7 @@ def job_parser(verb: str, description: str) -> Any:
     parser = config_parser(f"fna {verb}", description, "runs/run", "new run folder; a number is added where it exists")
     parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run, with its own configuration")
     if verb == "train":
-        parser.add_argument("--arch", default="seed", help="seed, a JSON file, a run folder or a zoo name")
+        parser.add_argument("--arch", default="seed", help="seed, or a JSON file, run folder or zoo name")
     return parser
 
 

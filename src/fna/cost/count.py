@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from fna.arch.arch import HW, Arch, Outputs, Place, placed, shrink, stem_conv
+from fna.arch.design import Design
 from fna.arch.heads import Head, grid
 from fna.arch.layers import Conv, Op
 from fna.arch.space import Space, searched_places
@@ -88,6 +89,12 @@ def count_model(arch: Arch, head: Head | None, imgsz: HW, output_stride: int = 3
     """Backbone and head together; `head` None is the backbone alone."""
     backbone = count_backbone(arch, imgsz, output_stride)
     return backbone if head is None else backbone + count_head(head, arch, imgsz, output_stride)
+
+
+def count(design: Design, classes: int) -> Count:
+    """The whole model for one image of the design's size; its backbone has layers as data."""
+    assert isinstance(design.arch, Arch)  # `fna.nn.cost` counts the others
+    return count_model(design.arch, design.described(classes), design.imgsz, design.output_stride)
 
 
 def candidate_counts(space: Space, imgsz: HW, output_stride: int = 32) -> list[list[Count]]:

@@ -17,7 +17,7 @@ from fna.demo.drawing import HW, SHAPES, expose, grid, muted, place, surfaces, v
 from fna.demo.scenes import GROUND, SKY
 from fna.files import whole
 from fna.nn.layers import Layer
-from fna.nn.network import Network, build
+from fna.nn.network import Network, assemble
 from fna.train.schedules import polynomial, set_lr
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -89,7 +89,7 @@ def pretrain_seed(path: str | Path, random_seed: int, how: Pretraining | None = 
     """
     how = how or Pretraining()
     arch = mobilenet_v2(how.width)
-    network = build(arch, describe("classifier", arch, len(SHAPES), 32), 32, random_seed)
+    network = assemble(arch, describe("classifier", arch, len(SHAPES), 32), 32, random_seed)
     _start_shallow(network)
     optimizer = torch.optim.AdamW(network.parameters(), how.lr, weight_decay=0.01)
     right: list[float] = []

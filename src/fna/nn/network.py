@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fna.arch.arch import Arch
+from fna.arch.design import Design
 from fna.arch.heads import Head
 from fna.arch.plain import AnyArch
 from fna.arch.space import Space
@@ -31,8 +32,13 @@ class Network(nn.Module):
         return self.head(self.backbone(images, *path), images.shape[2:])
 
 
-def build(arch: AnyArch, head: Head, output_stride: int, random_seed: int) -> Network:
-    """The network of an architecture, with initial weights drawn from `random_seed`."""
+def build(design: Design, classes: int, random_seed: int) -> Network:
+    """The network of a design, with initial weights drawn from `random_seed`."""
+    return assemble(design.arch, design.described(classes), design.output_stride, random_seed)
+
+
+def assemble(arch: AnyArch, head: Head, output_stride: int, random_seed: int) -> Network:
+    """A backbone under a head, with initial weights drawn from `random_seed`."""
     make = Backbone if isinstance(arch, Arch) else build_plain
     with torch.random.fork_rng():
         torch.manual_seed(random_seed)

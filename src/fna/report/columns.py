@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fna.arch.arch import HW, Arch
 from fna.arch.decision import Decision
-from fna.arch.zoo import find_arch
+from fna.arch.design import find_arch
 from fna.cost.count import count_backbone
 from fna.errors import UserError, unknown
 from fna.files import write_bytes
@@ -50,7 +50,7 @@ def side_by_side(archs: Sequence[str | Path]) -> tuple[list[Column], str]:
         if isinstance(source, RunFiles):
             made = run_columns(source, imgsz, stride)
             if not made:
-                raise UserError(f"{source.folder} has no architecture to draw (seed-arch.json, arch.json)")
+                raise UserError(f"{source.folder} has no architecture to draw (seed-design.json, design.json)")
         else:
             arch = find_arch(source)
             made = [Column(_name(Path(source)), arch, stride, (_backbone(arch, imgsz, stride),))]
@@ -104,7 +104,7 @@ def _backbone(arch: Arch, imgsz: HW, output_stride: int) -> str:
 
 
 def _name(path: Path) -> str:
-    """A zoo name as it is; a file's name without suffix, its folder's where it is just called arch.json."""
+    """A zoo name as it is; a file's name without suffix, its folder's where it is just called design.json."""
     if path.suffix != ".json":
         return path.name
     return path.resolve().parent.name if path.stem == "arch" else path.stem

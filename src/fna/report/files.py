@@ -1,7 +1,7 @@
 """A run folder as values: everything the report needs, read from files, without torch."""
 
 import csv
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from fna.arch.arch import HW, Arch
-from fna.arch.plain import AnyArch, load_arch
+from fna.arch.design import Design
+from fna.arch.plain import AnyArch
 from fna.errors import UserError
 from fna.files import read_json
 from fna.search.result import SearchResult, read_result
@@ -40,9 +41,14 @@ class StageFiles:
 
     name: str
     folder: Path
-    arch: AnyArch
+    design: Design
     cost: dict[str, int]
     seconds: float | None
+
+    @property
+    def arch(self) -> AnyArch:
+        """Its backbone."""
+        return self.design.arch
 
     @cached_property
     def metrics(self) -> dict[str, Any] | None:
@@ -89,31 +95,36 @@ class RunFiles:
         return read_result(self.folder)
 
     @cached_property
+    def seed_design(self) -> Design | None:
+        """The run's network on the seed's own backbone."""
+        path = self.folder / "seed-design.json"
+        return Design.load(path) if path.is_file() else None
+
+    @property
     def seed_arch(self) -> AnyArch | None:
         """The seed's architecture."""
-        path = self.folder / "seed-arch.json"
-        return load_arch(path) if path.is_file() else None
+        return self.seed_design.arch if self.seed_design else None
 
     @cached_property
-    def derived(self) -> dict[str, Arch]:
-        """What the search derived, by label: "" for arch.json, "-0.5G" for arch-0.5G.json."""
-        files = sorted(self.folder.glob("arch*.json"))
+    def derived(self) -> dict[str, AnyArch]:
+        """What the search derived, by label: "" for design.json, "-0.5G" for design-0.5G.json."""
+        files = sorted(self.folder.glob("design*.json"))
         return {
-            path.stem.removeprefix("arch"): Arch.load(path)
+            path.stem.removeprefix("design"): Design.load(path).arch
             for path in files
-            if path.stem == "arch" or path.stem.startswith("arch-")
+            if path.stem == "design" or path.stem.startswith("design-")
         }
 
     @cached_property
     def stages(self) -> list[StageFiles]:
         """The fine-tuned networks: the seed first, then by name."""
         folders = [self.folder / "seed", *sorted(self.folder.glob("train")), *sorted(self.folder.glob("train-*"))]
-        return [self._stage(folder) for folder in folders if (folder / "arch.json").is_file()]
+        return [self._stage(folder) for folder in folders if (folder / "design.json").is_file()]
 
     def _stage(self, folder: Path) -> StageFiles:
         cost = read_json(folder / "cost.json") or {}
         seconds = self.ledger.get(folder.name, {}).get("wall_seconds")
-        return StageFiles(folder.name, folder, load_arch(folder / "arch.json"), cost, seconds)
+        return StageFiles(folder.name, folder, Design.load(folder / "design.json"), cost, seconds)
 
     @cached_property
     def search_rows(self) -> list[Rows]:
@@ -135,13 +146,12 @@ class RunFiles:
     @property
     def imgsz(self) -> HW | None:
         """Height and width at which costs were counted, where the files say it."""
-        size: Sequence[int] | None = self.config.get("imgsz") or self.dataset.get("imgsz")
-        return (size[0], size[1]) if size else None
+        return self.seed_design.imgsz if self.seed_design else None
 
     @property
     def output_stride(self) -> int:
-        """Output stride of the backbone; 32 where the configuration has none."""
-        return int(self.config.get("output_stride", 32))
+        """Output stride of the backbone; 32 where the run does not say it yet."""
+        return self.seed_design.output_stride if self.seed_design else 32
 
     @property
     def pretrained(self) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fna.arch.decision import Decision, Path, path_of, size_log10
+from fna.arch.heads import Head
 from fna.arch.space import Space, expand
 from fna.config import Config, Search
 from fna.cost.count import candidate_madds
@@ -41,9 +42,14 @@ from fna.weights.remap import remap, remap_last, sort_channels
 from fna.weights.seeds import Seed
 
 
+def seed_head(task: Task, seed: Seed) -> Head:
+    """The head on the seed's own backbone, as data."""
+    return task.design(seed.name, seed.arch).described(len(task.classes))
+
+
 def make_space(task: Task, seed: Seed, how: Search) -> Space:
     """The configured space around the seed; the task's head may narrow it."""
-    return expand(seed.arch, how.depths, how.kernels, how.expansions, task.head(seed.arch).taps)
+    return expand(seed.arch, how.depths, how.kernels, how.expansions, seed_head(task, seed).taps)
 
 
 def search(run: Run, task: Task, seed: Seed) -> SearchResult:
@@ -55,7 +61,7 @@ def search(run: Run, task: Task, seed: Seed) -> SearchResult:
     costs = candidate_madds(space, task.imgsz, run.config.output_stride)
     decisions = make_decisions(space, seed, how)
     replicas = [search_once(run, task, seed, space, replica, costs) for replica in range(how.replicas)]
-    option_costs = decision_costs(space, decisions, task.head(seed.arch), task.imgsz, run.config.output_stride)
+    option_costs = decision_costs(space, decisions, seed_head(task, seed), task.imgsz, run.config.output_stride)
     result = SearchResult(
         format="fna-search-1",
         strategy=strategy(how),
@@ -229,8 +235,8 @@ def optimizers(network: Network, supernet: SuperNet, how: Search) -> tuple[Optim
 def super_network(config: Config, task: Task, seed: Seed, space: Space, replica: int) -> Network:
     """The super network with remapped weights (or as `search.init` says) and its alphas at the start."""
     how, random_seed = config.search, config.seed + 1000 * replica
-    head = task.head(seed.arch)
-    network = build_supernet(space, head, config.output_stride, random_seed, how.norm == "plain", how.share)
+    head, plain = seed_head(task, seed), how.norm == "plain"
+    network = build_supernet(space, head, config.output_stride, random_seed, plain, how.share)
     supernet = network.backbone
     assert isinstance(supernet, SuperNet)
     if how.init != "remap":

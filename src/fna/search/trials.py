@@ -93,7 +93,7 @@ def losses(run: Run, task: Task, seed: Seed, arch: Arch, name: str, replica: int
     """
     how, steps, folder = run.config.adapt, run.config.search.trial_steps, f"{name}-{replica}"
     config = run.config.model_copy(update={"seed": task.random_seed(replica)})
-    network, _ = remapped(config, task, seed, arch)
+    network, _ = remapped(config, task, seed, task.design(seed.name, arch))
     data = task.training(run.config.search.trial_augment or how.augment, replica=replica)
     warmup = round(how.warmup_steps * steps / total_steps(how, len(data)))
     how = how.model_copy(update={"warmup_steps": warmup})

@@ -10,7 +10,7 @@ from typing import Any
 
 from fna import pipeline
 from fna.arch.arch import Arch
-from fna.arch.zoo import find_arch
+from fna.arch.design import find_arch
 from fna.config import Config
 from fna.errors import UserError
 from fna.files import read_json, write_json, write_text
@@ -67,7 +67,7 @@ class Study:
     def arch_of(self, step: Step) -> str | None:
         """The architecture of a step, as the pipeline takes it."""
         if step.arch_of:
-            return str(self.folder / step.arch_of / "arch.json")
+            return str(self.folder / step.arch_of / "design.json")
         made = {f"archs/{name}.json" for name in self.archs}
         return str(self.folder / step.arch) if step.arch in made else step.arch
 
@@ -83,7 +83,7 @@ class Study:
 
 def started(folder: Path) -> bool:
     """Whether a run folder has everything that a run writes before its first step (its last file is this one)."""
-    return (folder / "seed-arch.json").is_file()
+    return (folder / "seed-design.json").is_file()
 
 
 def write_plan(study: Study) -> None:

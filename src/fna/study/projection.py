@@ -212,7 +212,7 @@ def search_steps(run: Run, task: RandomTask, seed: Seed, batch: int | None) -> S
 def adapt_steps(run: Run, task: RandomTask, seed: Seed, batch: int | None) -> Steps:
     """A batch of the norm refresh and a fine-tuning step, of the seed's architecture."""
     how = run.config.adapt
-    network, _ = remapped(run.config, task, seed, seed.arch)
+    network, _ = remapped(run.config, task, seed, task.design(seed.name, seed.arch))
     model, optimizer = run.setup(network, optimizer_for(network, how))
     set_lr(optimizer, adapt_rate(0, total_steps(how, how.batch), how))
     images = random_batch(task, how.augment, at_most(batch, how.batch))

@@ -9,7 +9,7 @@ from fna.config import Config
 from fna.cost.budget import Budget
 from fna.cost.count import candidate_madds
 from fna.errors import UserError
-from fna.nn.cost import count_model
+from fna.nn.cost import count
 from fna.pipeline import prepare
 from fna.report.files import RunFiles
 from fna.search.ranks import spearman
@@ -47,7 +47,7 @@ def limit_of(config: Config, data: str) -> Limit:
     seed = searchable(any_seed)
     space = make_space(task, seed, config.search)
     costs = candidate_madds(space, task.imgsz, config.output_stride)
-    own = count_model(seed.arch, task.head(seed.arch), task.imgsz, config.output_stride).madds
+    own = count(task.design(seed.name, seed.arch), len(task.classes)).madds
     searched = sum(row[c] for row, c in zip(costs, space.path_of(seed.arch), strict=True))
     budget = Budget.parse(config.budget[0]).only_madds("this study compares") if config.budget else own
     return Limit(space, costs, own - searched, budget)

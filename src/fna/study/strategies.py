@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from fna.arch.arch import Arch, Stage, Tap
+from fna.arch.design import find_arch
 from fna.arch.layers import MBConv
-from fna.arch.zoo import find_arch
 from fna.config import Config
 from fna.errors import UserError
 from fna.pipeline import prepare
 from fna.report.groups import Group
+from fna.search.search import seed_head
 from fna.study.command import conduct, parsed, random_seeds, study_parser
 from fna.study.plan import Step, Study
 from fna.study.table import Column, Row, write_table
@@ -43,7 +44,7 @@ def plan(config: Config, given: dict[str, Any]) -> Study:
     _, started, task = prepare(given["data"], config)
     seed = searchable(started)
     folder = Path(given["out"])
-    narrow = narrowed(seed.arch, task.head(seed.arch).taps)
+    narrow = narrowed(seed.arch, seed_head(task, seed).taps)
     if narrow == seed.arch:
         raise UserError(f"the seed has no layer of an expansion above {NARROW}, so no width strategy has a choice")
     if given["arch"] is not None:

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from fna.arch.arch import HW
-from fna.arch.heads import describe
+from fna.arch.design import Design
+from fna.arch.heads import parse_head
 from fna.arch.plain import AnyArch
 from fna.arch.zoo import LAYERS, build
 from fna.cost.count import Count
 from fna.cost.measure import MADDS
 from fna.flags import Parser
 from fna.nn.comparators.library import MNASNET_B1
-from fna.nn.cost import count_model
+from fna.nn.cost import count
 from fna.nn.plain import describe_plain
 from fna.report.text import cell, table
 
@@ -104,9 +105,8 @@ def network(name: str) -> AnyArch:
 
 def cost(row: Row) -> Count:
     """Whole model, counted by us."""
-    arch = network(row.backbone)
-    head = describe(row.head, arch, row.classes, row.output_stride)
-    return count_model(arch, head, row.imgsz, row.output_stride)
+    design = Design("none", network(row.backbone), parse_head(row.head), row.output_stride, row.imgsz, resize=True)
+    return count(design, row.classes)
 
 
 def difference(ours: int, printed: str) -> float:

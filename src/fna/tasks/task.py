@@ -9,8 +9,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from fna.arch.arch import HW, Outputs
-from fna.arch.heads import Head, describe
+from fna.arch.arch import HW
+from fna.arch.design import Design
+from fna.arch.plain import AnyArch
 from fna.config import Augment, Config, parse_bytes
 from fna.data.check.check import check
 from fna.data.reading.cache import ImageCache
@@ -65,8 +66,8 @@ class Task(Protocol):
     def settings(self) -> dict[str, Any] | None:
         """What has to be known beside the network to use its outputs, as JSON for the file of the network."""
 
-    def head(self, arch: Outputs) -> Head:
-        """The head as data, for counting and building."""
+    def design(self, seed: str, arch: AnyArch) -> Design:
+        """The whole network of a backbone, started from the seed of this name."""
 
     def random_seed(self, replica: int) -> int:
         """Of everything random in a replica of a search."""
@@ -209,9 +210,11 @@ class CheckedTask:
         """Nothing."""
         return None
 
-    def head(self, arch: Outputs) -> Head:
-        """The configured head."""
-        return describe(self.config.head, arch, len(self.classes), self.config.output_stride)
+    def design(self, seed: str, arch: AnyArch) -> Design:
+        """The configured head on the backbone; images are resized where a size, and no short side, says so."""
+        config = self.config
+        resize = config.imgsz is not None and config.detection.short_side is None
+        return Design(seed, arch, config.head_kind, config.output_stride, self.imgsz, resize)
 
     def splits(self, replica: int = 0) -> tuple[Sequence[Any], Sequence[Any]]:
         """Disjoint random parts of the training set (paper 4.1, 4.2)."""

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 from fna.arch.arch import Arch
-from fna.arch.plain import AnyArch
+from fna.arch.design import Design
 from fna.config import Adapt, Config
 from fna.data.reading.loader import loader, processes_here
 from fna.data.reading.stream import StepSampler
@@ -34,12 +34,12 @@ def stream(run: Run, task: Task, data: Dataset[Any], batch: int, first: int, las
     return iter(loader(data, sampler, task.collate, run.device, run.config.workers, here))
 
 
-def remapped(config: Config, task: Task, seed: AnySeed, arch: AnyArch) -> tuple[Network, RemapReport | None]:
-    """The network of `arch` started from the seed; a seed without weights leaves it at its random start.
+def remapped(config: Config, task: Task, seed: AnySeed, design: Design) -> tuple[Network, RemapReport | None]:
+    """The network of a design started from the seed; a seed without weights leaves it at its random start.
 
     With another `adapt.init` the backbone has nothing of the seed, and the head starts as it always does.
     """
-    network = build(arch, task.head(arch), config.output_stride, config.seed)
+    network = build(design, len(task.classes), config.seed)
     if config.adapt.init != "remap":
         network.backbone.load_state_dict(initial(network.backbone.state_dict(), config.adapt.init, config.seed))
         return network, None
@@ -48,7 +48,8 @@ def remapped(config: Config, task: Task, seed: AnySeed, arch: AnyArch) -> tuple[
     if isinstance(seed, PlainSeed):
         network.backbone.features.load_state_dict(seed.weights)  # type: ignore[union-attr]
         return network, None
-    assert isinstance(arch, Arch)  # `pipeline.wanted_arch` gives a seed with layers no other architecture
+    arch = design.arch
+    assert isinstance(arch, Arch)  # `pipeline.wanted_design` gives a seed with layers no other architecture
     fresh = network.backbone.state_dict()
     weights, report = remap(seed.arch, seed.weights, arch, fresh, **config.remap.model_dump())
     network.backbone.load_state_dict(weights)
@@ -57,10 +58,9 @@ def remapped(config: Config, task: Task, seed: AnySeed, arch: AnyArch) -> tuple[
     return network, report.with_head(entries)
 
 
-def network_info(config: Config, task: Task, seed: AnySeed, arch: AnyArch) -> NetworkInfo:
+def network_info(config: Config, task: Task, seed: AnySeed, design: Design) -> NetworkInfo:
     """What is written beside the weights."""
-    what = (arch, config.task, config.head, config.output_stride, task.classes, seed.mean, seed.std, task.imgsz)
-    return NetworkInfo(*what, task.settings())
+    return NetworkInfo(design, config.task, task.classes, seed.mean, seed.std, task.settings())
 
 
 @torch.no_grad()
@@ -102,8 +102,8 @@ def training_mode(network: Network, how: Adapt) -> None:
                 module.eval()
 
 
-def adapt(run: Run, task: Task, seed: AnySeed, arch: AnyArch, stage: str = "train") -> dict[str, Any]:
-    """Fine-tune `arch` from the remapped seed; resumes where the stage stopped.
+def adapt(run: Run, task: Task, seed: AnySeed, design: Design, stage: str = "train") -> dict[str, Any]:
+    """Fine-tune a design from the remapped seed; resumes where the stage stopped.
 
     Writes STAGE/metrics.csv, remap.txt, last.ckpt, best.safetensors, last.safetensors and metrics.json (the best and
     the last validation result), and returns the latter.
@@ -112,8 +112,8 @@ def adapt(run: Run, task: Task, seed: AnySeed, arch: AnyArch, stage: str = "trai
     done = run.read_json(f"{stage}/metrics.json")
     if done is not None:
         return done
-    network, report = remapped(config, task, seed, arch)
-    info, data = network_info(config, task, seed, arch), task.training(how.augment)
+    network, report = remapped(config, task, seed, design)
+    info, data = network_info(config, task, seed, design), task.training(how.augment)
     if config.compile:
         network.compile()
     model, optimizer = run.setup(network, optimizer_for(network, how))

@@ -163,7 +163,7 @@ def _example() -> Tensor:
 
 def _dynamic(info: NetworkInfo) -> tuple[dict[int, Any]]:
     """Free batch, height and width; the deepest feature map has more than one pixel."""
-    least = info.output_stride + 1
+    least = info.design.output_stride + 1
     dims = torch.export.Dim("batch"), torch.export.Dim("height", min=least), torch.export.Dim("width", min=least)
     return ({0: dims[0], 2: dims[1], 3: dims[2]},)
 
@@ -185,8 +185,9 @@ def _images(source: Path, given: Sequence[str | Path], info: NetworkInfo) -> tup
     if not files and source.is_dir():
         files, reason = _validation_images(source, info.task)
     if files:
-        return [prepare(read_image(file), info, info.imgsz) for file in files], [str(file) for file in files]
-    noise = torch.randint(0, 256, (3, *info.imgsz), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        return [prepare(read_image(file), info, info.design.imgsz) for file in files], [str(file) for file in files]
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (3, *info.design.imgsz), dtype=torch.uint8, generator=generator)
     return [prepare(noise, info)], [f"noise: {reason}"]
 
 

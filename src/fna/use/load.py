@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from fna.arch.arch import Arch, Tap
-from fna.arch.heads import describe
 from fna.errors import UserError
 from fna.nn.backbone import Backbone
 from fna.nn.network import build
@@ -40,8 +39,7 @@ def load(run_or_file: str | Path, stage: str = "train") -> TrainedNetwork:
     """
     file = network_file(run_or_file, stage)
     weights, info = load_network(file)
-    head = describe(info.head, info.arch, len(info.classes), info.output_stride)
-    bare = build(info.arch, head, info.output_stride, random_seed=0)
+    bare = build(info.design, len(info.classes), random_seed=0)
     try:
         bare.load_state_dict(weights)
     except RuntimeError as error:
@@ -59,8 +57,9 @@ def load_backbone(run_or_file: str | Path, stage: str = "train") -> nn.Module:
     info = network.info
     if isinstance(network.backbone, PlainTaps):
         return network.backbone.features
-    assert isinstance(info.arch, Arch)  # else it would be of plain taps
+    arch = info.design.arch
+    assert isinstance(arch, Arch)  # else it would be of plain taps
     with torch.device("meta"):  # no initial weights, so no random numbers are drawn for them
-        backbone = Backbone(info.arch, [Tap(s) for s in range(len(info.arch.stages))], info.output_stride)
+        backbone = Backbone(arch, [Tap(s) for s in range(len(arch.stages))], info.design.output_stride)
     backbone.load_state_dict(network.backbone.state_dict(), assign=True)
     return backbone.eval()

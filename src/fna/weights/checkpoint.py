@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,43 +11,45 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fna import __version__
-from fna.arch.plain import AnyArch, read_arch
+from fna.arch.design import Design
 from fna.errors import UserError
 from fna.files import whole
+
+DESIGN_KEY = "fna_design"
+"""Of the metadata."""
 
 
 @dataclass(frozen=True)
 class NetworkInfo:
-    """What a network is and how its input is made: RGB in [0, 1], minus mean, over std, at about `imgsz` (H, W)."""
+    """What a network is, of which classes, and how its input is made: RGB in [0, 1], minus mean, over std."""
 
-    arch: AnyArch
+    design: Design
     task: str
-    head: str
-    output_stride: int
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    imgsz: tuple[int, int]
     detection: Mapping[str, Any] | None = None
     """A detector's part of the configuration: how images are sized, and how outputs become boxes."""
 
     def metadata(self) -> dict[str, str]:
         """String values, as safetensors wants them; every one but the version is JSON."""
-        data = {key: value for key, value in asdict(self).items() if key != "arch"}
-        return {"fna": __version__, "fna_arch": self.arch.to_json(), **{k: json.dumps(v) for k, v in data.items()}}
+        values = {key: getattr(self, key) for key in ("task", "classes", "mean", "std", "detection")}
+        data = {key: json.dumps(value) for key, value in values.items()}
+        return {"fna": __version__, DESIGN_KEY: self.design.to_json(), **data}
 
     @staticmethod
     def from_metadata(metadata: Mapping[str, str], source: str) -> "NetworkInfo":
         """The inverse of `metadata`; a UserError says what is missing."""
+        if "fna_arch" in metadata:
+            raise UserError(f"{source} was written by an earlier version of fna, which had no designs; train it again")
         try:
-            arch = read_arch(metadata["fna_arch"], source)
-            required = [key for key in NetworkInfo.__dataclass_fields__ if key not in ("arch", "detection")]
-            get = {key: json.loads(metadata[key]) for key in required}
+            design = Design.from_json(metadata[DESIGN_KEY], source)
+            values = {key: json.loads(metadata[key]) for key in ("task", "classes", "mean", "std")}
             detection = json.loads(metadata.get("detection", "null"))
         except (KeyError, json.JSONDecodeError) as error:
             raise UserError(f"{source} is not a network written by fna: its metadata lacks {error}") from error
-        tuples = {key: tuple(get[key]) for key in ("classes", "mean", "std", "imgsz")}
-        return NetworkInfo(arch, get["task"], get["head"], get["output_stride"], **tuples, detection=detection)
+        tuples = {key: tuple(values[key]) for key in ("classes", "mean", "std")}
+        return NetworkInfo(design, values["task"], **tuples, detection=detection)
 
 
 def save_network(path: Path, weights: Mapping[str, Tensor], info: NetworkInfo) -> None:

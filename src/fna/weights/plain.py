@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from fna.arch.arch import Arch
-from fna.arch.plain import PlainBackbone, read_arch
+from fna.arch.design import Design
+from fna.arch.plain import PlainBackbone
 from fna.errors import UserError
 from fna.nn.plain import build_features, describe_plain
 from fna.nn.timm_features import create
+from fna.weights.checkpoint import DESIGN_KEY
 from fna.weights.names import NORM_KEYS
 from fna.weights.seeds import (
     IMAGENET_MEAN,
@@ -42,6 +44,11 @@ class PlainSeed:
 
     def __post_init__(self) -> None:
         check_statistics(self.mean, self.std, self.source)
+
+    @property
+    def name(self) -> str:
+        """What designs call it."""
+        return self.source
 
 
 AnySeed = Seed | PlainSeed
@@ -105,8 +112,8 @@ def _downloaded(name: str) -> dict[str, Tensor]:
 def _from_file(backbone: PlainBackbone, state: State, metadata: Mapping[str, str], source: str) -> dict[str, Tensor]:
     kind, _, model = backbone.name.partition(":")
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    if "fna_arch" in metadata:
-        written = read_arch(metadata["fna_arch"], f"{source} metadata")
+    if DESIGN_KEY in metadata:
+        written = Design.from_json(metadata[DESIGN_KEY], f"{source} metadata").arch
         if written != backbone:
             what = "a MobileNetV2-like network" if isinstance(written, Arch) else written.name
             raise UserError(f"{source} holds {what}, but the backbone is {backbone.name}")

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from fna.arch.arch import Arch, Stage, last_conv, placed, stem_conv
+from fna.arch.design import Design
 from fna.arch.layers import MBConv
 from fna.arch.zoo import STRIDES
 from fna.errors import UserError, unknown
+from fna.weights.checkpoint import DESIGN_KEY
 from fna.weights.names import CLASSIFIER_KEYS, CONV_KEYS, DEPTHS, LIBRARIES, NORM_KEYS
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -43,6 +45,17 @@ class Seed:
 
     def __post_init__(self) -> None:
         check_statistics(self.mean, self.std, self.source)
+
+    @property
+    def name(self) -> str:
+        """What designs call it."""
+        return seed_name(self.source)
+
+
+def seed_name(source: str) -> str:
+    """The name of a seed in designs: of a file its name without folder and suffix."""
+    path = Path(source)
+    return path.stem if path.suffix in (".safetensors", ".pth", ".pt") else source
 
 
 def check_statistics(mean: Triple, std: Triple, source: str) -> None:
@@ -178,8 +191,10 @@ def load_file(path: str | Path, mean: Triple | None = None, std: Triple | None =
     state, metadata = read_state(path)
     mean = mean or metadata_triple(metadata, "mean", path) or _input_triple(metadata, "mean", path) or IMAGENET_MEAN
     std = std or metadata_triple(metadata, "std", path) or _input_triple(metadata, "std", path) or IMAGENET_STD
-    if "fna_arch" in metadata:
-        arch = Arch.from_json(metadata["fna_arch"], source=f"{path} metadata")
+    if DESIGN_KEY in metadata:
+        arch = Design.from_json(metadata[DESIGN_KEY], source=f"{path} metadata").arch
+        if not isinstance(arch, Arch):
+            raise UserError(f"{path} holds {arch.name}, whose layers are not data; give --backbone {arch.name} with it")
         return _from_network(state, arch, mean, std, str(path))
     return from_state_dict(state, mean, std, str(path))
 

@@ -25,7 +25,7 @@ def class_writer(network: TrainedNetwork, config: Config) -> Writer:
 def predict_best(network: TrainedNetwork, image: Tensor) -> list[dict[str, Any]]:
     """The likeliest classes of an image, uint8 (3, H, W), with their probabilities, at most 5, best first."""
     device, info = next(network.parameters()).device, network.info
-    batch = prepare(centre_view(image, info.imgsz), info)[None].to(device)
+    batch = prepare(centre_view(image, info.design.imgsz), info)[None].to(device)
     best = network(batch)[0].softmax(0).topk(min(TOP, len(info.classes)))
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     return [{"class": info.classes[c], "probability": round(p, 5)} for c, p in pairs]

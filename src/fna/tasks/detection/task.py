@@ -6,7 +6,6 @@ from typing import Any
 from torch import Tensor
 
 from fna.arch.arch import HW
-from fna.arch.heads import parse_head
 from fna.config import Augment, Config
 from fna.config import Detection as DetectionConfig
 from fna.data.reading.box_dataset import BoxAugment, DetectionDataset, Resize, collate
@@ -116,7 +115,7 @@ def targets_of(batch: Batch) -> list[Target]:
 def detector_of(info: NetworkInfo) -> tuple[Detector, Resize]:
     """The rules of a trained detector and how its images are resized, from what is written beside its weights."""
     how = DetectionConfig.model_validate(info.detection or {})
-    return DETECTORS[parse_head(info.head).name](len(info.classes), how), resizing(how, info.imgsz)
+    return DETECTORS[info.design.head.name](len(info.classes), how), resizing(how, info.design.imgsz)
 
 
 def resizing(how: DetectionConfig, imgsz: HW) -> Resize:
