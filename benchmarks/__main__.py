@@ -17,7 +17,7 @@ from benchmarks.suite import BENCHMARKS, EXTRA
 from fna.errors import UserError, unknown
 from fna.files import write_text
 from fna.report import replace_section
-from fna.runs.run import environment
+from fna.runs.machine import environment
 
 
 def main(words: Sequence[str] | None = None) -> int:

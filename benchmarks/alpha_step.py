@@ -93,7 +93,7 @@ def ours(
     """The step that searches take, with other pairs each time where on two paths, and the optimizer of the alphas."""
     supernet, run = network.backbone, bench.run
     assert isinstance(supernet, SuperNet)
-    model, _, alphas = run.setup(network, *optimizers(network, supernet, bench.config.search))
+    model, _, alphas = run.engine.setup(network, *optimizers(network, supernet, bench.config.search))
     model.train()
     costs = candidate_madds(supernet.space, bench.task.imgsz, bench.config.output_stride)
     rows, keys = cost_tensors(costs, supernet), count()

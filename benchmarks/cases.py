@@ -19,6 +19,7 @@ from fna.arch.design import Design
 from fna.config import Config, from_data, load_config, recipe_path
 from fna.pipeline import load_seed
 from fna.runs.run import Run
+from fna.runs.steps import each_step
 from fna.study.projection import PAPER_DATA
 from fna.study.random_images import RandomTask, random_batch, random_task
 from fna.tasks.task import Batch
@@ -159,7 +160,7 @@ def paper_cases(settings: Settings) -> list[Case]:
 @contextmanager
 def endless_steps(run: Run, label: str) -> Iterator[Iterator[int]]:
     """The step numbers of a training that has no end, with all that a run does between steps."""
-    steps = run.steps(label, 0, ENDLESS, lambda done: None)
+    steps = each_step(run, label, 0, ENDLESS, lambda done: None)
     try:
         yield steps
     finally:

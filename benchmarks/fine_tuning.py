@@ -46,7 +46,7 @@ def fine_tuning_step(bench: Bench, batch: Batch) -> Iterator[Callable[[], None]]
     """Does a step at each call: the body of the loop of `fna.train.adapt.adapt`, without its logs and validations."""
     run, how, arch = bench.run, bench.config.adapt, bench.seed.arch
     network, _ = remapped(bench.config, bench.task, bench.seed, bench.design(arch))
-    model, optimizer = run.setup(network, optimizer_for(network, how))
+    model, optimizer = run.engine.setup(network, optimizer_for(network, how))
     training_mode(network, how)
     total = total_steps(how, 1000 * how.batch)
     batches = stream(run, bench.task, OneBatch(batch), 1, 0, ENDLESS)

@@ -83,7 +83,7 @@ def training(bench: Bench, way: Way) -> Callable[[], None]:
     network, _ = remapped(bench.config, bench.task, bench.seed, bench.design(bench.seed.arch))
     if way.compiled:
         network.compile()
-    model, optimizer = run.setup(network, optimizer_for(network, how))
+    model, optimizer = run.engine.setup(network, optimizer_for(network, how))
     network.to(memory_format=way.memory_format)
     training_mode(network, how)
     set_lr(optimizer, how.lr_start)  # of a warm-up's first step: random targets again and again bear no more

@@ -52,7 +52,7 @@ def weight_bench(bench: Bench) -> tuple[Row, list[Path]]:
     paths = [sample_path(decisions, supernet, how, (config.seed, 0, step), False) for step in range(PATHS)]
     plain = cycle([training_loop(bench, plain_network(bench, network, path), how, batch) for path in paths])
 
-    model, weights, _ = bench.run.setup(network, *optimizers(network, supernet, how))
+    model, weights, _ = bench.run.engine.setup(network, *optimizers(network, supernet, how))
     model.train()
     times = Times.of(how, 100 * how.batch)
     batches, position = stream(bench.run, bench.task, OneBatch(batch), 1, 0, ENDLESS), count()

@@ -220,7 +220,7 @@ def test_alpha_gradients_are_those_of_the_straightforward_form(
 ) -> None:
     # Norms over few images and cells are steep: in single precision, rounding alone is worth up to a percent.
     with opened(small_cases(TINY, share=share, norm="seed", batch=8)[case], TINY) as bench:
-        bench.run.fabric = Fabric(accelerator="cpu", devices=1, precision="64-true")
+        bench.run.engine.fabric = Fabric(accelerator="cpu", devices=1, precision="64-true")
         if bench.config.task == "det":
             monkeypatch.setattr(bench.task, "losses", smooth_losses)
         network, batch = start(bench), bench.search_batch()

@@ -74,7 +74,7 @@ def run(verb: str, data: Path, config: Config, out: Path) -> Path:
 def test_alpha_gradients_are_those_of_the_straightforward_form(share: bool) -> None:
     settings = Settings("cuda", size="tiny")
     with opened(small_cases(settings, share=share, norm="seed", batch=8)[0], settings) as bench:
-        bench.run.fabric = Fabric(accelerator="cuda", devices=1, precision="64-true")
+        bench.run.engine.fabric = Fabric(accelerator="cuda", devices=1, precision="64-true")
         network, batch = start(bench), bench.search_batch()
         batch["image"] = batch["image"].double()
         spread_alphas(network.backbone)
@@ -90,7 +90,7 @@ def test_a_recorded_mixture_is_the_mixture(case: int, precision: str) -> None:
     settings = Settings("cuda", size="tiny")
     with opened(small_cases(settings, share=False)[case].having(precision=precision), settings) as bench:
         network, run = start(bench), bench.run
-        supernet, model = network.backbone, run.setup(network).train()
+        supernet, model = network.backbone, run.engine.setup(network).train()
         assert supernet.record_mixture
         found: list[tuple[torch.Tensor, ...]] = []
         for time in (1, 2):  # with other images and alphas
@@ -103,7 +103,7 @@ def test_a_recorded_mixture_is_the_mixture(case: int, precision: str) -> None:
                 torch.manual_seed(0)  # of the dropout
                 outputs = model(images["image"])
                 loss = sum(bench.task.losses(outputs, images).values())
-                run.backward(loss, supernet.alphas, inputs=list(supernet.alphas))
+                run.engine.backward(loss, supernet.alphas, inputs=list(supernet.alphas))
                 found.append(tuple(alpha.grad.clone() for alpha in supernet.alphas))
                 network.zero_grad()
                 after = {name: buffer.clone() for name, buffer in network.named_buffers()}

@@ -11,7 +11,7 @@ from fna.config import Config, from_data
 from fna.errors import Interrupted, UserError
 from fna.files import read_json, write_json, write_text
 from fna.flags import PROCESS_KEYS, config_parser
-from fna.runs.run import environment
+from fna.runs.machine import environment
 
 
 def parser() -> Any:

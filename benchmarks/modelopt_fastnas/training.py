@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fna.files import write_json
 from fna.nn.network import Network
-from fna.runs.run import MetricsLog, Run
+from fna.runs.metrics_log import MetricsLog
+from fna.runs.run import Run
+from fna.runs.steps import each_step
 from fna.tasks.kinds import TASKS
 from fna.tasks.task import CheckedTask, Task
 from fna.train.adapt import (
@@ -43,16 +46,16 @@ def fine_tune(run: Run, task: Task, network: Network, stage: str, replica: int) 
     how, data = run.config.adapt, task.training(run.config.adapt.augment, replica=replica)
     score = TASKS[run.config.task].score
     key = f"val/{score.name}"
-    model, optimizer = run.setup(network, optimizer_for(network, how))
+    model, optimizer = run.engine.setup(network, optimizer_for(network, how))
     parts = {"network": network, "optimizer": optimizer}
-    first = run.restore(f"{stage}/last.ckpt", parts)
+    first = run.states.restore(f"{stage}/last.ckpt", parts)
     if first == 0:
         refresh_norms(run, task, model, data, how.batch, how.refresh_steps)
     log = MetricsLog(run.folder / stage / "metrics.csv", first)
     training_mode(network, how)
     total = total_steps(how, len(data))
     batches = stream(run, task, data, how.batch, first, total)
-    for step in run.steps(stage, first, total, lambda done: run.save(f"{stage}/last.ckpt", parts, done)):
+    for step in each_step(run, stage, first, total, partial(run.states.save, f"{stage}/last.ckpt", parts)):
         set_lr(optimizer, learning_rate(step, total, how))
         loss = training_step(run, task, model, optimizer, to_device(run, next(batches)), how.clip)
         if (step + 1) % how.validate_steps == 0 or step + 1 == total:

@@ -10,6 +10,16 @@ from typing import Any
 from fna.errors import UserError
 
 
+def new_folder(out: str | Path) -> Path:
+    """Make `out`, or `out-2` and so on where it exists and is not empty; nothing is ever overwritten."""
+    folder, n = Path(out), 1
+    while folder.exists() and any(folder.iterdir()):
+        n += 1
+        folder = Path(f"{out}-{n}")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, with its suffix, that takes its place when the block ends without an exception.

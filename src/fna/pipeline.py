@@ -411,7 +411,7 @@ def validate(folder: str | Path, stage: str = "train", **changes: Any) -> dict[s
     Writes metrics.json and, for detection, predictions.json to val/, or to val-STAGE/ for another stage than `train`.
     """
     _, job, _ = reopen(folder, **changes)
-    network = job.run.setup(load(job.run.folder, stage))
+    network = job.run.engine.setup(load(job.run.folder, stage))
     evaluator = evaluate(job.run, job.task, network)
     result = evaluator.result()
     for name, content in ({"metrics.json": result} | evaluator.files()).items():

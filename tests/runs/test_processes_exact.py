@@ -51,12 +51,13 @@ def connect(rank: int, port: int, world: int) -> None:
 
 
 class Alone:
-    """What the steps ask of a run, of one process and with torch alone."""
+    """What the steps ask of a run and its engine, of one process and with torch alone."""
 
     together = 0
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.engine = self
 
     def whole_batch(self, loss: torch.Tensor, weight: object) -> torch.Tensor:
         return loss
@@ -87,7 +88,7 @@ def beside(rank: int, world: int, port: int, config: Config, data: Path, folder:
         own = copy.deepcopy(network)
         model, steppers = own, optimizers(own, own.backbone, how)
         if process is run:
-            model, *steppers = run.setup(own, *steppers)
+            model, *steppers = run.engine.setup(own, *steppers)
             own.double()  # Fabric has it in the precision of the run
         runs.append((process, own, model, *steppers))
     assert {type(m).__name__ for m in runs[1][1].modules() if isinstance(m, nn.BatchNorm2d)} == {"SyncBatchNorm2d"}

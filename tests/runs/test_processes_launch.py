@@ -28,7 +28,7 @@ step = adapt.training_step
 
 def step_or_end(run, *args):
     done.append(run)
-    if len(done) == 3 and str(run.rank) == sys.argv[1]:
+    if len(done) == 3 and str(run.engine.rank) == sys.argv[1]:
         if sys.argv[2] == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         raise UserError("a.png cannot be read")

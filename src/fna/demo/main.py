@@ -9,11 +9,11 @@ from typing import Any
 from fna.demo.pretrain import MEAN, STD, Pretraining, pretrain_seed
 from fna.demo.scenes import draw_box_scenes, draw_scenes
 from fna.errors import unknown
-from fna.files import write_text
+from fna.files import new_folder, write_text
 from fna.pipeline import adapt, train
 from fna.report.files import RunFiles, StageFiles
 from fna.report.text import giga, mega, percent, seconds, table
-from fna.runs.run import keep_memory, new_folder
+from fna.runs.machine import keep_memory
 from fna.tasks.kinds import TASKS, TaskKind
 
 DRAWN = {"masks": draw_scenes, "boxes": draw_box_scenes}

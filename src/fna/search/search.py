@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,9 @@ from fna.cost.measure import decision_costs
 from fna.files import write_json
 from fna.nn.network import Network, build_supernet
 from fna.nn.supernet import SuperNet
-from fna.runs.run import MetricsLog, Run
+from fna.runs.metrics_log import MetricsLog
+from fna.runs.run import Run
+from fna.runs.steps import each_step
 from fna.search.health import Rows, stage_health
 from fna.search.ranks import repeatability
 from fna.search.result import DecisionRecord, SearchResult, Strategy, read_result, write_result
@@ -108,20 +111,20 @@ def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, co
     network = super_network(config, task, seed, space, replica)
     supernet, decisions = network.backbone, make_decisions(space, seed, how)
     assert isinstance(supernet, SuperNet)
-    model, weights, alphas = run.setup(network, *optimizers(network, supernet, how))
+    model, weights, alphas = run.engine.setup(network, *optimizers(network, supernet, how))
     weight_samples, alpha_samples = task.splits(replica)
     weight_data, alpha_data = (task.training(how.augment, part, replica) for part in (weight_samples, alpha_samples))
     times = Times.of(how, len(weight_samples))
     cost_rows, supernet.record_mixture = cost_tensors(costs, supernet), records_mixture(run)
     parts = {"network": network, "weights": weights, "alphas": alphas}
-    first = run.restore(f"{folder}/last.ckpt", parts)
+    first = run.states.restore(f"{folder}/last.ckpt", parts)
     log = MetricsLog(run.folder / folder / "metrics.csv", first)
     alpha_log = MetricsLog(run.folder / folder / "alphas.csv", first)
     model.train()
     weight_batches = stream(run, task, weight_data, how.batch, first, times.total)
     alpha_batches = stream(run, task, alpha_data, how.batch, times.alpha_steps(first), times.alpha_steps(times.total))
-    label = f"search {replica + 1}/{how.replicas}"
-    for step in run.steps(label, first, times.total, lambda done: run.save(f"{folder}/last.ckpt", parts, done)):
+    label, save = f"search {replica + 1}/{how.replicas}", partial(run.states.save, f"{folder}/last.ckpt", parts)
+    for step in each_step(run, label, first, times.total, save):
         # 1. Alphas, when the weights have been trained enough: all candidates at once, on images the weights never see.
         learning = step >= times.alpha_start
         if times.alpha_steps(step + 1) > times.alpha_steps(step):
@@ -176,15 +179,15 @@ def alpha_step(
     expected = torch.stack([row @ p for row, p in rows]).sum() / 1e9
     loss = task_loss + how.cost_weight * torch.log(how.cost_scale * expected) / math.log(how.cost_base)
     # Only the alphas: the weights' gradients are neither needed nor computed.
-    run.backward(loss, supernet.alphas, inputs=list(supernet.alphas))
+    run.engine.backward(loss, supernet.alphas, inputs=list(supernet.alphas))
     if how.alpha_clip:
-        run.clip(model, alphas, how.alpha_clip)
+        run.engine.clip(model, alphas, how.alpha_clip)
     alphas.step()
     alphas.zero_grad()
     if pairs is not None:
         keep_others(supernet.alphas, before, pairs)
-    run.assert_alike(list(supernet.alphas), "alphas")
-    return {"alpha_loss": run.mean(task_loss), "expected_gmadds": expected.detach()}
+    run.engine.assert_alike(list(supernet.alphas), "alphas")
+    return {"alpha_loss": run.engine.mean(task_loss), "expected_gmadds": expected.detach()}
 
 
 def cost_tensors(costs: list[list[int]], supernet: SuperNet) -> list[Tensor]:
@@ -259,7 +262,8 @@ def super_network(config: Config, task: Task, seed: Seed, space: Space, replica:
 
 def records_mixture(run: Run) -> bool:
     """Whether steps of the alphas replay CUDA graphs: those have one shape, and no messages to other processes."""
-    return run.config.search.alpha_graph and run.device.type == "cuda" and one_shape(run.config) and not run.together
+    alone_on_gpu = run.device.type == "cuda" and not run.engine.together
+    return run.config.search.alpha_graph and alone_on_gpu and one_shape(run.config)
 
 
 def one_shape(config: Config) -> bool:

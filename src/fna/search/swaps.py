@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fna.arch.decision import Decision, Path, path_of, seed_pick
 from fna.nn.supernet import Memory
 from fna.runs.run import Run
+from fna.runs.steps import each_step
 from fna.tasks.task import Batch, Task
 from fna.train.evaluate import batch_loss, to_device
 
@@ -53,18 +54,18 @@ def score_swaps(
     Resumes after the last whole batch; the loss table is kept in FOLDER/last.ckpt.
     """
     swaps, seed_path = single_swaps(decisions), path_of(decisions, seed_pick(decisions))
-    state = run.load_state(f"{folder}/last.ckpt")
+    state = run.states.read(f"{folder}/last.ckpt")
     table: list[list[float]] = state["table"] if state else []
     held = list(batches)
     batch_statistics(model)
 
     def save(step: int) -> None:
-        run.save_state(f"{folder}/last.ckpt", {"table": table})
+        run.states.write(f"{folder}/last.ckpt", {"table": table})
 
     def loss(batch: Batch, path: Path, memory: Memory) -> Tensor:
-        return run.mean(batch_loss(run, task, model(batch["image"], path, memory), batch))
+        return run.engine.mean(batch_loss(run, task, model(batch["image"], path, memory), batch))
 
-    for step in run.steps("score", len(table), len(held), save):
+    for step in each_step(run, "score", len(table), len(held), save):
         batch = to_device(run, held[step])
         memory = Memory()  # of the seed's path: a swap needs only what comes after it
         reference = loss(batch, seed_path, memory)

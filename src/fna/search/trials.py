@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fna.arch.arch import Arch
 from fna.runs.run import Run
+from fna.runs.steps import each_step
 from fna.tasks.task import Task
 from fna.train.adapt import (
     learning_rate,
@@ -97,10 +98,10 @@ def losses(run: Run, task: Task, seed: Seed, arch: Arch, name: str, replica: int
     data = task.training(run.config.search.trial_augment or how.augment, replica=replica)
     warmup = round(how.warmup_steps * steps / total_steps(how, len(data)))
     how = how.model_copy(update={"warmup_steps": warmup})
-    model, optimizer = run.setup(network, optimizer_for(network, how))
+    model, optimizer = run.engine.setup(network, optimizer_for(network, how))
     parts = {"network": network, "optimizer": optimizer}
-    first = run.restore(f"{folder}/last.ckpt", parts)
-    saved: list[float] = (run.load_state(f"{folder}/losses.ckpt") or {"losses": []})["losses"]
+    first = run.states.restore(f"{folder}/last.ckpt", parts)
+    saved: list[float] = (run.states.read(f"{folder}/losses.ckpt") or {"losses": []})["losses"]
     found: list[float | Tensor] = [*saved[:first]]
     if first == 0:
         refresh_norms(run, task, model, data, how.batch, min(how.refresh_steps, steps))
@@ -108,10 +109,10 @@ def losses(run: Run, task: Task, seed: Seed, arch: Arch, name: str, replica: int
     batches = stream(run, task, data, how.batch, first, steps)
 
     def save(done: int) -> None:
-        run.save_state(f"{folder}/losses.ckpt", {"losses": list(map(float, found))})
-        run.save(f"{folder}/last.ckpt", parts, done)
+        run.states.write(f"{folder}/losses.ckpt", {"losses": list(map(float, found))})
+        run.states.save(f"{folder}/last.ckpt", parts, done)
 
-    for step in run.steps(f"trial {folder.rpartition('/')[2]}", first, steps, save):
+    for step in each_step(run, f"trial {folder.rpartition('/')[2]}", first, steps, save):
         set_lr(optimizer, learning_rate(step, steps, how))
         found.append(training_step(run, task, model, optimizer, to_device(run, next(batches)), how.clip))
     return list(map(float, found))

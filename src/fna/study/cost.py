@@ -119,7 +119,7 @@ def recipe_task(recipe: str) -> str:
 
 def projected(recipe: str, images: int | None, classes: int | None, batch: int | None, steps: int) -> Row:
     """The row of a recipe that is timed here for a few steps; see `fna.study.projection.project`."""
-    from fna.runs.run import environment  # and torch, which a table of finished runs does not need
+    from fna.runs.machine import environment  # and torch, which a table of finished runs does not need
     from fna.study.projection import project
 
     found = project(recipe, images, classes, batch, steps)

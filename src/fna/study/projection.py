@@ -190,7 +190,7 @@ def search_steps(run: Run, task: RandomTask, seed: Seed, batch: int | None) -> S
     network, decisions = super_network(config, task, seed, space, 0), make_decisions(space, seed, how)
     supernet = network.backbone
     assert isinstance(supernet, SuperNet)
-    model, weights, alphas = run.setup(network, *optimizers(network, supernet, how))
+    model, weights, alphas = run.engine.setup(network, *optimizers(network, supernet, how))
     model.train()
     supernet.record_mixture = records_mixture(run)
     set_lr(weights, search_rate(0, Times.of(how, how.batch), how))  # of the first step: random labels teach nothing
@@ -213,7 +213,7 @@ def adapt_steps(run: Run, task: RandomTask, seed: Seed, batch: int | None) -> St
     """A batch of the norm refresh and a fine-tuning step, of the seed's architecture."""
     how = run.config.adapt
     network, _ = remapped(run.config, task, seed, task.design(seed.name, seed.arch))
-    model, optimizer = run.setup(network, optimizer_for(network, how))
+    model, optimizer = run.engine.setup(network, optimizer_for(network, how))
     set_lr(optimizer, adapt_rate(0, total_steps(how, how.batch), how))
     images = random_batch(task, how.augment, at_most(batch, how.batch))
     training_mode(network, how)

@@ -1,6 +1,7 @@
 """Parameter adaptation: remap the seed into an architecture, refresh norm statistics, fine-tune (paper 3.2, 4.1)."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,9 @@ from fna.data.reading.loader import loader, processes_here
 from fna.data.reading.stream import StepSampler
 from fna.files import write_json, write_text
 from fna.nn.network import Network, build
-from fna.runs.run import MetricsLog, Run
+from fna.runs.metrics_log import MetricsLog
+from fna.runs.run import Run
+from fna.runs.steps import each_step
 from fna.tasks.kinds import TASKS
 from fna.tasks.task import Batch, Task
 from fna.train.evaluate import as_written, batch_loss, evaluate, to_device
@@ -29,8 +32,8 @@ from fna.weights.remap import RemapReport, remap, remap_last
 
 def stream(run: Run, task: Task, data: Dataset[Any], batch: int, first: int, last: int) -> Iterator[Batch]:
     """The batches of steps `first` to `last` - 1 of the training stream, or this process's share of them."""
-    sampler = StepSampler(first, last, batch, run.rank, run.fabric.world_size)
-    here = processes_here(run.fabric.world_size)
+    sampler = StepSampler(first, last, batch, run.engine.rank, run.engine.world_size)
+    here = processes_here(run.engine.world_size)
     return iter(loader(data, sampler, task.collate, run.device, run.config.workers, here))
 
 
@@ -116,9 +119,9 @@ def adapt(run: Run, task: Task, seed: AnySeed, design: Design, stage: str = "tra
     info, data = network_info(config, task, seed, design), task.training(how.augment)
     if config.compile:
         network.compile()
-    model, optimizer = run.setup(network, optimizer_for(network, how))
+    model, optimizer = run.engine.setup(network, optimizer_for(network, how))
     parts = {"network": network, "optimizer": optimizer}
-    first = run.restore(f"{stage}/last.ckpt", parts)
+    first = run.states.restore(f"{stage}/last.ckpt", parts)
     if first == 0:
         if report is not None:
             write_text(folder / "remap.txt", report.text())
@@ -127,7 +130,7 @@ def adapt(run: Run, task: Task, seed: AnySeed, design: Design, stage: str = "tra
     training_mode(network, how)
     total, score = total_steps(how, len(data)), TASKS[config.task].score
     batches = stream(run, task, data, how.batch, first, total)
-    for step in run.steps(stage, first, total, lambda done: run.save(f"{stage}/last.ckpt", parts, done)):
+    for step in each_step(run, stage, first, total, partial(run.states.save, f"{stage}/last.ckpt", parts)):
         batch = to_device(run, next(batches))
         set_lr(optimizer, learning_rate(step, total, how))
         loss = training_step(run, task, model, optimizer, batch, how.clip)
@@ -154,11 +157,11 @@ def training_step(
     """
     loss = batch_loss(run, task, model(batch["image"], *path), batch)
     optimizer.zero_grad()
-    run.backward(loss, (parameter for group in optimizer.param_groups for parameter in group["params"]))
+    run.engine.backward(loss, (parameter for group in optimizer.param_groups for parameter in group["params"]))
     if clip:
-        run.clip(model, optimizer, clip)
+        run.engine.clip(model, optimizer, clip)
     optimizer.step()
-    return run.mean(loss)
+    return run.engine.mean(loss)
 
 
 def validate(run: Run, task: Task, model: nn.Module, info: NetworkInfo, stage: str, step: int) -> float:

@@ -21,7 +21,7 @@ def to_device(run: Run, batch: Batch) -> dict[str, torch.Tensor]:
 def batch_loss(run: Run, task: Task, outputs: Any, batch: Batch) -> torch.Tensor:
     """The task's losses, added up; of several processes this one's part of the loss over the whole batch."""
     loss = torch.stack(list(task.losses(outputs, batch).values())).sum()
-    return run.whole_batch(loss, task.weight(outputs, batch) if run.together else None)
+    return run.engine.whole_batch(loss, task.weight(outputs, batch) if run.engine.together else None)
 
 
 def as_written(run: Run) -> AbstractContextManager[object]:
@@ -38,19 +38,19 @@ def evaluate(run: Run, task: Task, model: nn.Module) -> Evaluator:
 
     Each module has its own mode: frozen norms stay in evaluation mode while the rest trains.
     """
-    modes = [(module, module.training) for module in model.modules()]
+    engine, modes = run.engine, [(module, module.training) for module in model.modules()]
     model.eval()
-    run.spread_buffers(model)
+    engine.spread_buffers(model)
     evaluator = task.evaluator()
     data = task.validation()
     # Of several processes each has every so-many-th image, so each image is counted by exactly one.
-    own = [[index] for index in range(run.rank, len(data), run.fabric.world_size)]  # type: ignore[arg-type]
-    here = processes_here(run.fabric.world_size)
+    own = [[index] for index in range(engine.rank, len(data), engine.world_size)]  # type: ignore[arg-type]
+    here = processes_here(engine.world_size)
     with as_written(run):
         for batch in loader(data, own, task.collate, run.device, run.config.workers, here):
             evaluator.update(model, to_device(run, batch))
-    if run.together:
-        evaluator.combine(run.gather(evaluator.counted()))
+    if engine.together:
+        evaluator.combine(engine.gather(evaluator.counted()))
     for module, training in modes:
         module.training = training
     return evaluator
