@@ -18,7 +18,7 @@ def test_a_weight_step_reads_nothing(weighted: bool) -> None:
     with opened(small_cases(TINY)[0].having(adapt={"optimizer": "sgd", "clip": 0}), TINY) as bench:
         if weighted:
             bench.task.class_weights = torch.ones(len(bench.task.classes))
-        network, _ = remapped(bench.config, bench.task, bench.seed, bench.seed.arch)
+        network, _ = remapped(bench.config, bench.task, bench.seed, bench.design(bench.seed.arch))
         model, optimizer = bench.run.engine.setup(network, optimizer_for(network, bench.config.adapt))
         batch = to_device(bench.run, bench.adapt_batch())
         training_step(bench.run, bench.task, model, optimizer, batch, 0)  # the first one makes the optimizer's state
