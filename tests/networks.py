@@ -26,9 +26,9 @@ CLASSES = ("sky", "road", "car")
 
 def info(head: str = "deeplabv3", classes: tuple[str, ...] = CLASSES) -> NetworkInfo:
     """What a trained network of these tests says of itself."""
-    return NetworkInfo(
-        Design("none", ARCH, parse_head(head), 16, (48, 64)), "seg", classes, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
-    )
+    kind = parse_head(head)
+    design = Design("none", ARCH, kind, kind.output_stride, (48, 64))
+    return NetworkInfo(design, "seg", classes, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 
 
 def blocks(count: int, random_seed: int) -> Tensor:

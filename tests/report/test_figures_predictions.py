@@ -54,7 +54,7 @@ def masks(folder: Path) -> Path:
 
 def design_json(arch: Arch) -> str:
     """A network on a backbone."""
-    return Design("seed", arch, parse_head("deeplabv3"), 16, (48, 64)).to_json()
+    return Design("seed", arch, parse_head("fpn"), 32, (48, 64)).to_json()
 
 
 def run_of(folder: Path, data: Path, task: str = "seg", stages: tuple[str, ...] = ("seed", "train")) -> Path:
@@ -182,7 +182,7 @@ def test_boxes_are_compared_by_f1_and_drawn(tmp_path: Path, monkeypatch: pytest.
         sure = torch.full((len(truth["boxes"]),), 0.9 if stage == "train" else 0.2)  # below what is drawn
         return {"boxes": truth["boxes"], "labels": truth["labels"], "scores": sure}
 
-    about = replace(info("ssdlite", ("disc", "square")), task="det", output_stride=32, detection=DETECTOR)
+    about = replace(info("ssdlite", ("disc", "square")), task="det", detection=DETECTOR)
     pretend(monkeypatch, about, "predict_boxes", predict)
     found = figure_predictions(run_of(tmp_path / "run", data, "det"), out=tmp_path / "boxes.png", device="cpu")
     # The fourth image has no box: both are right to find none. In the others the seed finds nothing.

@@ -1,12 +1,14 @@
 """Many run folders -> one section of a page."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from handmade import ADAPTED, SEED, adapted_run, add_search, add_stage, design, one_row, run_base, with_kernel, write
 
 from fna.arch.arch import Arch
+from fna.arch.heads import parse_head
 from fna.errors import UserError
 from fna.report import replace_section, results
 
@@ -195,3 +197,25 @@ def test_a_page_without_each_marker_once_is_refused_and_left_alone(tmp_path: Pat
     with pytest.raises(UserError, match="must have the markers <!-- results:a -->"):
         replace_section(file, "a", "text")
     assert file.read_text() == content
+
+
+def test_designs_with_other_heads_are_rows_of_their_own_and_compared_with_the_first(tmp_path: Path) -> None:
+    folders = []
+    for head, scores in (("deeplabv3", (0.40, 0.42)), ("fpn(width=64)", (0.50, 0.54))):
+        for random_seed, score in enumerate(scores):
+            folder = run_base(tmp_path / f"{head[:3]}-{random_seed}", "train", head=head, seed=random_seed)
+            add_stage(folder, "train", SEED, score)
+            write(folder / "train/design.json", replace(design(SEED), head=parse_head(head)).to_json())
+            write(
+                folder / "train/cost.json", {"madds": 400_000_000 if head == "deeplabv3" else 300_000_000, "params": 1}
+            )
+            folders.append(folder)
+    text = results(folders)
+    assert "| seed architecture, deeplabv3, OS 16 | 2 | 41.0 ± 1.4 | 40.0, 42.0 |" in text
+    assert "| seed architecture, fpn(width=64), OS 16 | 2 | 52.0 ± 2.8 | 50.0, 54.0 |" in text
+    # Pairs of random seeds: +10 and +12, so 11 with a standard error of sqrt(2) / sqrt(2) = 1.
+    assert (
+        "- seed architecture, fpn(width=64), OS 16 - seed architecture, deeplabv3, OS 16: **+11.0** points "
+        "(by random seed +10.0, +12.0; standard error 1.0). At 75 % of its MAdds."
+    ) in text
+    assert "does NOT beat" not in text

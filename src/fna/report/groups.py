@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
+from fna.arch.arch import HW
+from fna.arch.design import Design
+from fna.arch.heads import HeadKind
 from fna.arch.plain import AnyArch
 from fna.errors import UserError
 from fna.report.files import RunFiles, StageFiles, dense, same_backbone
 from fna.tasks.score import Score
 
 FREE = {"seed", "search", "budget", "baseline", "weights", "backbone", "mean", "std"}
+FREE |= {"head", "output_stride", "imgsz"}
 FREE |= {"remap", "device", "threads", "workers", "cache", "checkpoint_minutes"}
 """Keys of the configuration that may differ between results of one table: what is compared, and how it was run.
 
@@ -19,12 +23,22 @@ So may `adapt.init`: a network from random weights is a row of its own."""
 
 @dataclass
 class Group:
-    """One architecture with one start, fine-tuned with several random seeds."""
+    """One network with one start, fine-tuned with several random seeds; `is_seed`: on the seed's own backbone."""
 
     is_seed: bool
     pretrained: bool
-    arch: AnyArch
+    design: Design
     results: list[tuple[RunFiles, StageFiles]] = field(default_factory=list)
+
+    @property
+    def arch(self) -> AnyArch:
+        """The backbone."""
+        return self.design.arch
+
+    @property
+    def around(self) -> tuple[HeadKind, int, HW | None]:
+        """What is around the backbone: head, output stride, and the size to which images are brought."""
+        return self.design.head, self.design.output_stride, self.design.imgsz if self.design.resize else None
 
     @property
     def kind(self) -> str:
@@ -69,8 +83,8 @@ def collect(runs: Sequence[RunFiles]) -> tuple[list[Group], list[str]]:
     groups: list[Group] = []
     for run, stage in finished:
         is_seed = seed_arch is not None and same_backbone(stage.arch, seed_arch)
-        group = Group(is_seed, run.pretrained, stage.arch)
-        same = [g for g in groups if (g.kind, dense(g.arch)) == (group.kind, dense(group.arch))]
+        group = Group(is_seed, run.pretrained, stage.design)
+        same = [g for g in groups if (g.kind, g.around, dense(g.arch)) == (group.kind, group.around, dense(group.arch))]
         group = same[0] if same else group
         if not same:
             groups.append(group)

@@ -80,6 +80,7 @@ def render(run: RunFiles) -> str:
         search=search,
         unfinished=run.unfinished(),
         headline=headline(run),
+        designs={label(run, stage): stage.design for stage in run.stages},
         verdicts=[verdict(run, stage, label(run, stage)) for stage in run.stages if not run.is_seed(stage)],
         only_seed=bool(run.stages) and all(run.is_seed(stage) for stage in run.stages),
         architectures=architecture_table(run.archs),

@@ -32,7 +32,7 @@ def results(folders: Sequence[str | Path], title: str = "Results", brief: bool =
         )
     names = group_names(groups)
     summary = [
-        conditions(groups[0].results[0][0]),
+        conditions(groups),
         score_table(groups, names),
         bullets([*differences(groups, names), *searches(runs, groups)]),
     ]
@@ -48,6 +48,20 @@ def bullets(lines: Sequence[str]) -> str:
 
 
 def group_names(groups: Sequence[Group]) -> list[str]:
+    """The kind of each group, with what is around its backbone where that differs."""
+    names = kind_names(groups)
+    if len({group.around for group in groups}) == 1:
+        return names
+    return [f"{name}, {around_text(group)}" for name, group in zip(names, groups, strict=True)]
+
+
+def around_text(group: Group) -> str:
+    """Head, output stride and the size of images: `fpn, OS 32, 240x320`."""
+    head, stride, size = group.around
+    return f"{head}, OS {stride}" + (f", {size[0]}x{size[1]}" if size else "")
+
+
+def kind_names(groups: Sequence[Group]) -> list[str]:
     """The kind of each group, with a letter for the architecture where several were adapted."""
     archs = list(dict.fromkeys(dense(group.arch) for group in groups if not group.is_seed))
     if len(archs) < 2:
@@ -64,16 +78,17 @@ def label(n: int) -> str:
     return ascii_uppercase[n] if n < len(ascii_uppercase) else str(n + 1)
 
 
-def conditions(run: RunFiles) -> str:
+def conditions(groups: Sequence[Group]) -> str:
     """Data, schedule and what is measured, in a sentence or two."""
+    run, alike = groups[0].results[0][0], len({group.around for group in groups}) == 1
     splits = ", ".join(f"{len(names)} {split}" for split, names in run.dataset.get("splits", {}).items())
     size = f" of {run.imgsz[0]}x{run.imgsz[1]} (height x width)" if run.imgsz else ""
     how, score = run.config.get("adapt", {}), run.kind.score
     direction = f" ({score.direction})" if score.direction else ""
     steps = next((stage.metrics["steps"] for stage in run.stages if stage.metrics), how.get("steps"))
     return (
-        f"Head {run.config.get('head')}, output stride {run.output_stride}, "
-        f"{len(run.dataset.get('classes', []))} classes, {splits} images; every network is fine-tuned for "
+        (f"Head {groups[0].design.head}, output stride {run.output_stride}, " if alike else "")
+        + f"{len(run.dataset.get('classes', []))} classes, {splits} images; every network is fine-tuned for "
         f"{steps} steps of batch {how.get('batch')}, on the same schedule. Val {score.name}{score.in_unit}{direction}, "
         f"mean ± standard deviation over random seeds; MAdds and params of the whole model, one image{size}."
     )
@@ -108,6 +123,8 @@ def differences(groups: Sequence[Group], names: Sequence[str]) -> list[str]:
     lines = []
     named = list(zip(groups, names, strict=True))
     for (a, name), (b, other) in product(named, named):
+        if a.around != b.around:
+            continue
         to_random = a.pretrained and not b.pretrained and dense(a.arch) == dense(b.arch)
         if not a.is_seed and b.is_seed and a.pretrained and b.pretrained:
             beaten = a.score.better(fmean(a.scores()), fmean(b.scores()))
@@ -115,6 +132,7 @@ def differences(groups: Sequence[Group], names: Sequence[str]) -> list[str]:
             lines.append(difference_of_groups(f"{name} - {other}", a, b) + advice)
         elif to_random:
             lines.append(difference_of_groups(f"{name} - {other}", a, b))
+    lines += head_differences([(group, name) for group, name in named if group.pretrained and group.is_seed])
     adapted = [group for group in groups if group.pretrained and not group.is_seed]
     seeds = [group for group in groups if group.pretrained and group.is_seed]
     if len(adapted) > 1 and seeds:
@@ -128,6 +146,17 @@ def differences(groups: Sequence[Group], names: Sequence[str]) -> list[str]:
                 seeds[0].score,
             )
         )
+    return lines
+
+
+def head_differences(seeds: Sequence[tuple[Group, str]]) -> list[str]:
+    """Of the seed's backbone under each head minus that under the first one: its score, and its cost in percent."""
+    lines = []
+    for group, name in seeds[1:]:
+        reference, other = seeds[0]
+        share = group.results[0][1].cost["madds"] / reference.results[0][1].cost["madds"]
+        line = difference_of_groups(f"{name} - {other}", group, reference)
+        lines.append(f"{line} At {100 * share:.0f} % of its MAdds.")
     return lines
 
 

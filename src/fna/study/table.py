@@ -65,7 +65,7 @@ def fill(study: Study, rows: Sequence[Row]) -> list[Filled]:
         results: list[tuple[RunFiles, StageFiles]] = [(run, run.stages[0]) for run in done]
         if results:
             run, stage = results[0]
-            filled.append(Filled(row, Group(run.is_seed(stage), run.pretrained, stage.arch, results)))
+            filled.append(Filled(row, Group(run.is_seed(stage), run.pretrained, stage.design, results)))
     return filled
 
 
@@ -88,7 +88,13 @@ def write_table(
     left = sum(not study.finished(step) for step in study.steps)
     runs = [run for part in filled for run, _ in part.group.results]
     lines = [*differences(filled), *notes, *machines(runs)]
-    parts = [f"# {title}", conditions(runs[0]), markdown(filled, column), commands(runs), bullets(lines)]
+    parts = [
+        f"# {title}",
+        conditions([part.group for part in filled]),
+        markdown(filled, column),
+        commands(runs),
+        bullets(lines),
+    ]
     if left:
         parts.insert(1, f"{left} of {len(study.steps)} steps are not finished.")
     write_text(study.folder / "table.md", "\n\n".join(part for part in parts if part) + "\n")
