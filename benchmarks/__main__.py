@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.measurement import Measurement, joined
-from benchmarks.rows import Row
+from benchmarks.rows import Finding
 from benchmarks.settings import Settings
 from benchmarks.suite import BENCHMARKS, EXTRA
 from fna.errors import UserError, unknown
@@ -77,7 +77,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def measure(names: Sequence[str], settings: Settings, out: Path, earlier: Sequence[Measurement] = ()) -> str:
     """The table. results.json and results.md are written anew after every row: what is measured is kept."""
-    rows, text = list[Row](), ""
+    rows, text = list[Finding](), ""
 
     def keep() -> str:
         found = Measurement(machine_of(settings), tuple(rows))

@@ -7,9 +7,9 @@ from math import log
 import torch
 from torch.optim import Optimizer
 
+from benchmarks.by_hand import OneByOne, autocast, on_device, task_loss, torch_defaults
 from benchmarks.cases import SHARING, Bench, opened, small_cases
-from benchmarks.plain import OneByOne, autocast, on_device, task_loss, torch_defaults
-from benchmarks.rows import Row
+from benchmarks.rows import Finding
 from benchmarks.settings import Settings
 from benchmarks.timing import compared, race
 from fna.cost.count import candidate_madds
@@ -36,9 +36,9 @@ NOTE = (
 )
 
 
-def alpha_step(settings: Settings) -> list[Row]:
+def alpha_step(settings: Settings) -> list[Finding]:
     """With weights of each candidate's own, as the paper has them, and with shared ones."""
-    rows: list[Row] = []
+    rows: list[Finding] = []
     for share in SHARING[settings.size]:
         for case in small_cases(settings, share=share):
             with opened(case, settings) as bench:
@@ -46,7 +46,7 @@ def alpha_step(settings: Settings) -> list[Row]:
     return rows
 
 
-def alpha_bench(bench: Bench) -> list[Row]:
+def alpha_bench(bench: Bench) -> list[Finding]:
     """A row for each reference."""
     times = race(contestants(bench, bench.search_batch()), bench.pace, bench.watch)
     limits = {ALL_GRADIENTS: AT_MOST[bench.run.device.type], ALPHAS_ONLY: None}

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from benchmarks.by_hand import training_loop
 from benchmarks.cases import ENDLESS, Bench, endless_steps, opened, small_cases
-from benchmarks.plain import training_loop
-from benchmarks.rows import Row
+from benchmarks.rows import Finding
 from benchmarks.settings import Settings
 from benchmarks.timing import compared, race
 from fna.nn.network import build
@@ -21,7 +21,7 @@ OURS, REFERENCE = "fine-tuning", "minimal loop"
 NOTE = "forward, backward and optimizer, the batch in memory."
 
 
-def fine_tuning(settings: Settings) -> list[Row]:
+def fine_tuning(settings: Settings) -> list[Finding]:
     """Of the seed's architecture."""
     rows = []
     for case in small_cases(settings):
@@ -30,7 +30,7 @@ def fine_tuning(settings: Settings) -> list[Row]:
     return rows
 
 
-def fine_tuning_row(bench: Bench) -> Row:
+def fine_tuning_row(bench: Bench) -> Finding:
     """One case."""
     how, arch, batch = bench.config.adapt, bench.seed.arch, bench.adapt_batch()
     by_hand = build(bench.design(arch), len(bench.task.classes), bench.config.seed)

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.cases import Case, changed, opened, small_cases
 from benchmarks.memory import STEPS, peak_of
-from benchmarks.rows import Row, number, single
+from benchmarks.rows import Finding, number, single
 from benchmarks.settings import Settings
 from benchmarks.timing import Times, quartiles, race
 from fna.study.projection import search_steps
@@ -39,7 +39,7 @@ NOTE = (
 )
 
 
-def growth(settings: Settings) -> list[Row]:
+def growth(settings: Settings) -> list[Finding]:
     """Every axis by itself, from the same base."""
     base = small_cases(settings, share=False)[0]
     if settings.size != "tiny":
@@ -48,7 +48,7 @@ def growth(settings: Settings) -> list[Row]:
     return [row for axis, changes in axes.items() for row in axis_rows(base, axis, changes, settings)]
 
 
-def axis_rows(base: Case, axis: str, changes: Axis, settings: Settings) -> list[Row]:
+def axis_rows(base: Case, axis: str, changes: Axis, settings: Settings) -> list[Finding]:
     """Time and memory of each kind of step along an axis."""
     cases = {
         size: Case(base.name, changed(base.config, {"search": how}), base.classes) for size, how in changes.items()
@@ -65,7 +65,7 @@ def axis_rows(base: Case, axis: str, changes: Axis, settings: Settings) -> list[
         ):
             name = f"{STEPS[kind]}, {what}"
             note = f"{axis}: {name}: {points_text(points, unit)}."
-            rows.append(Row(NAME, axis, name, found, f"exponent ({verdict(found.median)})", note=note))
+            rows.append(Finding(NAME, axis, name, found, f"exponent ({verdict(found.median)})", note=note))
     return [replace(rows[0], note=f"{NOTE} {rows[0].note}"), *rows[1:]]
 
 

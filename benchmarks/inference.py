@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor, nn
 
-from benchmarks.rows import Row
+from benchmarks.rows import Finding
 from benchmarks.settings import Settings
 from benchmarks.timing import Stopwatch, compared, race
 from fna.arch.arch import HW
@@ -33,7 +33,7 @@ STAGES = {"adapted": "train", "seed": "seed"}
 Runner = Callable[[], object]
 
 
-def inference(settings: Settings) -> list[Row]:
+def inference(settings: Settings) -> list[Finding]:
     """The paper's segmentation network against MobileNetV2 under the same head, and both networks of each run given."""
     rows = []
     with TemporaryDirectory() as folder:
@@ -61,13 +61,13 @@ def zoo_file(file: Path, name: str, settings: Settings) -> Path:
     return file
 
 
-def pair(case: str, adapted: Path, seed: Path, folder: Path, settings: Settings) -> list[Row]:
+def pair(case: str, adapted: Path, seed: Path, folder: Path, settings: Settings) -> list[Finding]:
     """Rows of one pair of networks: for each number of threads PyTorch, and ONNX Runtime where it can be exported."""
     info = load_network(adapted)[1]
     image = torch.randn(1, 3, *info.design.imgsz, generator=torch.Generator().manual_seed(0))
     height, width = info.design.imgsz
     before = torch.get_num_threads()
-    rows: list[Row] = []
+    rows: list[Finding] = []
     try:
         for threads in THREADS:
             torch.set_num_threads(threads)
@@ -87,7 +87,7 @@ def pair(case: str, adapted: Path, seed: Path, folder: Path, settings: Settings)
     return rows
 
 
-def raced(case: str, runners: dict[str, Runner], settings: Settings) -> Sequence[Row]:
+def raced(case: str, runners: dict[str, Runner], settings: Settings) -> Sequence[Finding]:
     """Adapted against seed in each engine, and the adapted one in ONNX Runtime against PyTorch."""
     times = race(runners, settings.pace, device_watch(settings.device))
     against = [(name, name.replace("adapted", "seed")) for name in runners if name.endswith("adapted")]

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from benchmarks import torchvision_reference as theirs
 from benchmarks.images import boxed_images, enlarged, masked_images
-from benchmarks.rows import Quartiles, Row, measured
+from benchmarks.rows import Finding, Quartiles, measured
 from benchmarks.settings import Settings
 from benchmarks.timing import Stopwatch, Times, compared, quartiles, race
 from benchmarks.torchvision_reference import MEAN, STD, Backend, Reference
@@ -57,7 +57,7 @@ class Part:
     transform: Callable[[Backend], Any]
 
 
-def input_pipeline(settings: Settings) -> list[Row]:
+def input_pipeline(settings: Settings) -> list[Finding]:
     """Rows for masks, at the paper's shapes too, boxes, and boxes with SSD's augmentation."""
     rows, threads = [], torch.get_num_threads()
     torch.set_num_threads(1)
@@ -126,7 +126,7 @@ def _reference(reference: Reference, samples: Sequence[Any]) -> Work:
     return work
 
 
-def _rows(part: Part, kept: bool, settings: Settings) -> list[Row]:
+def _rows(part: Part, kept: bool, settings: Settings) -> list[Finding]:
     """Against the reference on each of its backends; decoded images stay in memory on both sides or on neither."""
     count = len(part.samples)
     works = {"fna": _pass(part.data(CACHE_BYTES if kept else 0), count)}
@@ -150,7 +150,7 @@ def _rows(part: Part, kept: bool, settings: Settings) -> list[Row]:
 NOTE = "milliseconds of one core for one image, ready for the batch; the reference keeps decoded images where fna does"
 
 
-def _starving(case: str, kind: str, how: str, rate: float, milliseconds: Sequence[float]) -> Row:
+def _starving(case: str, kind: str, how: str, rate: float, milliseconds: Sequence[float]) -> Finding:
     """How much of 16 cores a GPU needs that is so many times faster than one of the paper's."""
     shares: Quartiles = quartiles([FASTER * rate * one / 1000 / CORES for one in milliseconds])
     note = (

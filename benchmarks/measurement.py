@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rows import Row, markdown, row_from, row_values
+from benchmarks.rows import Finding, markdown, row_from, row_values
 from fna.errors import UserError
 from fna.files import write_json
 
@@ -16,7 +16,7 @@ class Measurement:
     """Rows, and machine, versions, threads, date and command."""
 
     machine: dict[str, Any]
-    rows: tuple[Row, ...]
+    rows: tuple[Finding, ...]
 
     @staticmethod
     def read(path: Path) -> "Measurement":

@@ -11,7 +11,7 @@ import torch
 from benchmarks.alpha_step import ALL_GRADIENTS, ALPHAS_ONLY, one_by_one, start
 from benchmarks.cases import Case, Section, opened, paper_cases, small_cases
 from benchmarks.peak import peak_memory
-from benchmarks.rows import Row, measured, single
+from benchmarks.rows import Finding, measured, single
 from benchmarks.settings import Settings
 from fna.arch.arch import HW
 from fna.study.projection import adapt_steps, search_steps
@@ -33,7 +33,7 @@ REPEATS = 2
 """Steps that a peak is taken over: the first one makes the state of the optimizer."""
 
 
-def memory(settings: Settings) -> list[Row]:
+def memory(settings: Settings) -> list[Finding]:
     """Peaks on small shapes, and largest batches on the paper's."""
     rows = [row for case in small_cases(settings, share=False) for row in peak_rows(case, settings)]
     cases = small_cases(settings)[:1] if settings.size == "tiny" else paper_cases(settings)
@@ -46,7 +46,7 @@ def memory(settings: Settings) -> list[Row]:
 
 def peak_rows(
     case: Case, settings: Settings, kinds: Sequence[str] = tuple(STEPS), references: Sequence[str] = REFERENCES
-) -> list[Row]:
+) -> list[Finding]:
     """The peak of each kind of step, that of the alphas beside the straightforward form."""
     peaks = {kind: peak_of(case, kind, settings) for kind in (*kinds, *references)}
     note = "above a process with all libraries loaded; network, gradients, optimizer, batch and activations are in it."
@@ -61,11 +61,11 @@ def peak_rows(
     ]
 
 
-def against(row: Row, reference: str, mebibytes: float) -> Row:
+def against(row: Finding, reference: str, mebibytes: float) -> Finding:
     """The row with a reference beside it, one that is judged where that is the straightforward form."""
     ratio = row.contestant_value.median / mebibytes
     judged = reference == ALL_GRADIENTS
-    return Row(
+    return Finding(
         NAME,
         row.case,
         row.contestant,
@@ -104,7 +104,7 @@ def take_steps(case: Case, kind: str, settings: Settings) -> None:
 
 def largest_row(
     case: Case, kind: str, settings: Settings, limit: int, until: float = math.inf, peak: float = math.inf
-) -> Row:
+) -> Finding:
     """The largest batch of one kind of step whose peak is under `limit` bytes.
 
     `peak` is that of the case's own batch, where it is known: then the search begins near where it will end. It is

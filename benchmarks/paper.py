@@ -18,7 +18,7 @@ from benchmarks.cases import Bench, Case, Section, opened, paper_cases
 from benchmarks.fine_tuning import fine_tuning_row
 from benchmarks.memory import LARGEST, STEPS, largest_row, peak_rows, smallest_batch
 from benchmarks.paper_hours import hours_rows
-from benchmarks.rows import Row, measured, single
+from benchmarks.rows import Finding, measured, single
 from benchmarks.settings import Settings
 from benchmarks.timing import Pace, race
 from benchmarks.utilisation import MATRIX, mixture_flops, peak_of_device, training_flops
@@ -45,10 +45,10 @@ class Step:
     images: int
     seconds: float
     flops: float
-    rows: tuple[Row, ...]
+    rows: tuple[Finding, ...]
 
 
-def paper(settings: Settings) -> Iterator[Row]:
+def paper(settings: Settings) -> Iterator[Finding]:
     """Recipes in single precision, then in bf16, each with an equal part of the time that is left."""
     clock = Deadline(monotonic() + 60 * settings.minutes)
     todo = [(precision, case) for precision in PRECISIONS for case in paper_cases(settings)]
@@ -81,7 +81,7 @@ class Deadline:
         return self.left() > self.took.get(kind, 0.0)
 
 
-def recipe_rows(case: Case, settings: Settings, seconds: float, clock: Deadline) -> Iterator[Row]:
+def recipe_rows(case: Case, settings: Settings, seconds: float, clock: Deadline) -> Iterator[Finding]:
     """All that is measured of a recipe in one precision, with rounds of steps for about so many seconds."""
     end = monotonic() + seconds
     steps: dict[str, Step] = {}
@@ -103,7 +103,7 @@ def recipe_rows(case: Case, settings: Settings, seconds: float, clock: Deadline)
             yield from memory_rows(case, settings, end)
 
 
-def memory_rows(case: Case, settings: Settings, end: float) -> Iterator[Row]:
+def memory_rows(case: Case, settings: Settings, end: float) -> Iterator[Finding]:
     """Peaks and largest batches."""
     peaks = peak_rows(case, settings, list(LARGEST), [ALL_GRADIENTS])
     yield from peaks
@@ -170,7 +170,7 @@ def refresh(bench: Bench) -> Step:
 MEASURES: dict[str, Callable[[Bench], Step]] = {"weight": weight, "alpha": alpha, "train": train, "refresh": refresh}
 
 
-def utilisation_rows(case: Case, steps: Mapping[str, Step], settings: Settings) -> list[Row]:
+def utilisation_rows(case: Case, steps: Mapping[str, Step], settings: Settings) -> list[Finding]:
     """Achieved over possible operations a second of each kind of step that has operations."""
     device, rows = torch.device(settings.device), []
     peak = peak_of_device(device, case.config.precision, 256 if settings.size == "tiny" else MATRIX)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from benchmarks.cases import Case
-from benchmarks.rows import Row, single
+from benchmarks.rows import Finding, single
 from benchmarks.settings import Settings
 from fna.config import load_config, recipe_path
 from fna.study.cost import HOURS_A_DAY, TABLE_2, TABLE_4, Cited
@@ -26,7 +26,7 @@ NOTE = (
 )
 
 
-def hours_rows(case: Case, steps: Mapping[str, tuple[int, float]], settings: Settings) -> list[Row]:
+def hours_rows(case: Case, steps: Mapping[str, tuple[int, float]], settings: Settings) -> list[Finding]:
     """A row for each stage all of whose kinds of steps were timed; `steps` are images and seconds by kind."""
     config = load_config(recipe_path(case.name))
     images = PAPER_DATA[case.name.split("-")[0]][0]
@@ -40,7 +40,7 @@ def hours_rows(case: Case, steps: Mapping[str, tuple[int, float]], settings: Set
         paper = printed_hours(table, method, COLUMNS[config.task][stage])
         ratio = single(hours / paper)
         title = f"{case.name}, {case.config.precision}, {name}"
-        rows.append(Row(NAME, title, "projected", single(hours), "h", where, single(paper), ratio, note=NOTE))
+        rows.append(Finding(NAME, title, "projected", single(hours), "h", where, single(paper), ratio, note=NOTE))
     return rows
 
 

@@ -8,7 +8,7 @@ from time import perf_counter
 import torch
 
 from benchmarks.cases import Bench, Case, opened, paper_cases, small_cases
-from benchmarks.rows import Row
+from benchmarks.rows import Finding
 from benchmarks.settings import Settings
 from benchmarks.timing import compared, race
 from fna.train.adapt import optimizer_for, remapped, training_mode, training_step
@@ -36,7 +36,7 @@ class Way:
 DEFAULT = Way("32", torch.channels_last)
 
 
-def precision(settings: Settings) -> list[Row]:
+def precision(settings: Settings) -> list[Finding]:
     """Precisions and memory formats, and torch.compile; the last only at full size, since compiling takes minutes.
 
     On a GPU at the paper's shapes.
@@ -45,7 +45,7 @@ def precision(settings: Settings) -> list[Row]:
     return [row for case in cases for row in case_rows(case, settings)]
 
 
-def case_rows(case: Case, settings: Settings) -> list[Row]:
+def case_rows(case: Case, settings: Settings) -> list[Finding]:
     """A row for each way that is not the default."""
     note, steps = NOTE, dict[str, Callable[[], None]]()
     with ExitStack() as stack:

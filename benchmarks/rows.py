@@ -19,7 +19,7 @@ class Quartiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Finding:
     """What one contestant took, in `unit`, and where there is a reference what that took, and their ratio.
 
     `ratio` is contestant over reference, pair by pair: below 1 the contestant is better. `wanted` is text such as
@@ -52,24 +52,24 @@ def measured(
     unit: str = "s",
     at_most: float | None = None,
     note: str = "",
-) -> Row:
+) -> Finding:
     """The row of a value without a reference; `at_most` is the wanted limit, in `unit`."""
     wanted = "" if at_most is None else f"at most {at_most:g} {unit}"
     reached = None if at_most is None else value.median <= at_most
-    return Row(benchmark, case, contestant, value, unit, wanted=wanted, reached=reached, note=note)
+    return Finding(benchmark, case, contestant, value, unit, wanted=wanted, reached=reached, note=note)
 
 
-def row_values(row: Row) -> dict[str, Any]:
+def row_values(row: Finding) -> dict[str, Any]:
     """A row for results.json."""
     return asdict(row)
 
 
-def row_from(values: Mapping[str, Any]) -> Row:
+def row_from(values: Mapping[str, Any]) -> Finding:
     """A row from results.json."""
     parts: dict[str, Any] = {
         key: Quartiles(**value) if isinstance(value, dict) else value for key, value in values.items()
     }
-    return Row(**parts)
+    return Finding(**parts)
 
 
 def number(value: float) -> str:
@@ -92,13 +92,13 @@ def ratio_text(ratio: Quartiles | None) -> str:
     return median if ratio.low == ratio.high else f"{median} ({ratio.low:.3g} to {ratio.high:.3g})"
 
 
-def markdown(rows: Iterable[Row]) -> str:
+def markdown(rows: Iterable[Finding]) -> str:
     """The table, and below it the notes of its rows, each note once."""
     rows = list(rows)
     return "\n\n".join(part for part in (table(HEADER, map(cells, rows)), notes(rows)) if part)
 
 
-def cells(row: Row) -> Sequence[str]:
+def cells(row: Finding) -> Sequence[str]:
     """The cells of a row, as in `HEADER`."""
     reached = NOTHING if row.reached is None else ("yes" if row.reached else "no")
     return (
@@ -112,7 +112,7 @@ def cells(row: Row) -> Sequence[str]:
     )
 
 
-def notes(rows: Sequence[Row]) -> str:
+def notes(rows: Sequence[Finding]) -> str:
     """One line for every note, with the rows that it is for."""
     found: dict[str, list[str]] = {}
     for row in rows:

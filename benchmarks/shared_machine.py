@@ -16,7 +16,7 @@ from time import sleep
 
 from benchmarks.cases import Case, opened, small_cases
 from benchmarks.fine_tuning import fine_tuning_step
-from benchmarks.rows import Row
+from benchmarks.rows import Finding
 from benchmarks.settings import Settings, Size
 from benchmarks.timing import quartiles
 from fna.threads import WAITING
@@ -50,7 +50,7 @@ class Stopped:
         return len(self.process.stdout.read() or b"")
 
 
-def shared_machine(settings: Settings) -> list[Row]:
+def shared_machine(settings: Settings) -> list[Finding]:
     """A fine-tuning step of the recipe on boxes, on a thread for each core."""
     (rounds, seconds), threads = WINDOWS[settings.size], cores()
     words = TRAIN.format(threads=threads, size=settings.size)
@@ -144,11 +144,11 @@ def row(
     seconds: float,
     at_least: float | None = None,
     note: str = "",
-) -> Row:
+) -> Finding:
     """Steps a second of one against another, each given by what the table calls it and its name in `counts`."""
     ours, theirs = ([steps / seconds for steps in counts[name]] for _, name in (contestant, reference))
     ratio = quartiles([a / b for a, b in zip(ours, theirs, strict=True)]) if all(theirs) else None
-    return Row(
+    return Finding(
         NAME,
         case,
         contestant[0],

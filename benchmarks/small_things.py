@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.images import CLASSES, draw
-from benchmarks.rows import Row, measured
+from benchmarks.rows import Finding, measured
 from benchmarks.settings import Settings, Size
 from benchmarks.timing import Pace, compared, race
 from fna.arch.heads import describe
@@ -33,7 +33,7 @@ VAL_SHARE = 5
 """One image in so many is of the val split."""
 
 
-def small_things(settings: Settings) -> list[Row]:
+def small_things(settings: Settings) -> list[Finding]:
     """Rows with the limits that are wanted of each."""
     rows = [*commands(settings.pace), *parts(settings.pace, settings.size)]
     with TemporaryDirectory() as folder:
@@ -41,7 +41,7 @@ def small_things(settings: Settings) -> list[Row]:
     return rows
 
 
-def commands(pace: Pace) -> list[Row]:
+def commands(pace: Pace) -> list[Finding]:
     """Whole commands, from their start to their end."""
     words = ["mobilenet_v2", "--head", "deeplabv3", "--imgsz", "1024x2048", "--classes", "19"]
     runs: dict[str, tuple[list[str], float]] = {"fna --help": (["--help"], 0.5), "fna count": (["count", *words], 0.3)}
@@ -53,7 +53,7 @@ def _run(words: list[str]) -> None:
     subprocess.run([sys.executable, "-m", "fna.cli.main", *words], check=True, capture_output=True)
 
 
-def parts(pace: Pace, size: Size) -> list[Row]:
+def parts(pace: Pace, size: Size) -> list[Finding]:
     """The super network of the paper's segmentation space, and derivations from its costs and from drawn scores."""
     seed = zoo_arch("mobilenet_v2", 0.1) if size == "tiny" else mobilenet_v2()
     head = describe("deeplabv3", seed, 19, 16)
@@ -82,7 +82,7 @@ def derivation(space: Space) -> Callable[[], object]:
     return lambda: [derive(scores, {"madds": costs}, Budget({"madds": budget})) for budget in budgets]
 
 
-def checking(folder: Path, files: int, pace: Pace) -> Row:
+def checking(folder: Path, files: int, pace: Pace) -> Finding:
     """`fna check` against reading every byte of the same files, which the system holds in memory."""
     images = files // 2
     val = images // VAL_SHARE

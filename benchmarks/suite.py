@@ -10,14 +10,14 @@ from benchmarks.input_pipeline import input_pipeline
 from benchmarks.memory import memory
 from benchmarks.paper import paper
 from benchmarks.precision import precision
-from benchmarks.rows import Row
+from benchmarks.rows import Finding
 from benchmarks.search_share import search_share
 from benchmarks.settings import Settings
 from benchmarks.shared_machine import shared_machine
 from benchmarks.small_things import small_things
 from benchmarks.weight_step import weight_step
 
-Benchmark = Callable[[Settings], Iterable[Row]]
+Benchmark = Callable[[Settings], Iterable[Finding]]
 """A function that measures and gives its rows, one by one where it takes long."""
 BENCHMARKS: dict[str, Benchmark] = {
     "weight_step": weight_step,

@@ -9,7 +9,7 @@ from itertools import cycle
 from statistics import quantiles
 from time import perf_counter
 
-from benchmarks.rows import Quartiles, Row
+from benchmarks.rows import Finding, Quartiles
 
 Clock = Callable[[], float]
 
@@ -132,9 +132,9 @@ def compared(
     found: Comparison,
     at_most: float | None = None,
     note: str = "",
-) -> Row:
+) -> Finding:
     """The row of a comparison in seconds; `at_most` is the wanted ratio."""
-    return Row(
+    return Finding(
         benchmark,
         case,
         contestant,

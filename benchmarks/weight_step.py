@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count, cycle
 
+from benchmarks.by_hand import training_loop
 from benchmarks.cases import ENDLESS, SHARING, Bench, endless_steps, opened, small_cases
-from benchmarks.plain import training_loop
-from benchmarks.rows import Row
+from benchmarks.rows import Finding
 from benchmarks.settings import Settings
 from benchmarks.timing import compared, race
 from fna.arch.decision import Path
@@ -32,7 +32,7 @@ PATHS = 4
 """Sampled paths that the steps take in turn, the reference with a network for each."""
 
 
-def weight_step(settings: Settings) -> list[Row]:
+def weight_step(settings: Settings) -> list[Finding]:
     """With weights of each candidate's own, as the paper has them, and with shared ones."""
     rows = []
     for share in SHARING[settings.size]:
@@ -42,7 +42,7 @@ def weight_step(settings: Settings) -> list[Row]:
     return rows
 
 
-def weight_bench(bench: Bench) -> tuple[Row, list[Path]]:
+def weight_bench(bench: Bench) -> tuple[Finding, list[Path]]:
     """One case, and the paths that were taken."""
     how, config = bench.config.search, bench.config
     space, batch = make_space(bench.task, bench.seed, how), bench.search_batch()
@@ -50,7 +50,7 @@ def weight_bench(bench: Bench) -> tuple[Row, list[Path]]:
     supernet, decisions = network.backbone, make_decisions(space, bench.seed, how)
     assert isinstance(supernet, SuperNet)
     paths = [sample_path(decisions, supernet, how, (config.seed, 0, step), False) for step in range(PATHS)]
-    plain = cycle([training_loop(bench, plain_network(bench, network, path), how, batch) for path in paths])
+    ordinary = cycle([training_loop(bench, ordinary_network(bench, network, path), how, batch) for path in paths])
 
     model, weights, _ = bench.run.engine.setup(network, *optimizers(network, supernet, how))
     model.train()
@@ -67,7 +67,7 @@ def weight_bench(bench: Bench) -> tuple[Row, list[Path]]:
             training_step(bench.run, bench.task, model, weights, images, how.clip, path)
 
         def reference() -> None:
-            next(plain)()
+            next(ordinary)()
 
         contestants: dict[str, Callable[[], None]] = {"ours": ours, "reference": reference}
         pace = replace(bench.pace, warmup=PATHS)
@@ -77,15 +77,15 @@ def weight_bench(bench: Bench) -> tuple[Row, list[Path]]:
     return row, paths
 
 
-def plain_network(bench: Bench, network: Network, path: Path) -> Network:
+def ordinary_network(bench: Bench, network: Network, path: Path) -> Network:
     """The architecture of a path with the weights that the super network has there."""
     supernet = network.backbone
     assert isinstance(supernet, SuperNet)
     arch = supernet.space.pick(path)
-    plain = build(bench.design(arch), len(bench.task.classes), bench.config.seed)
+    ordinary = build(bench.design(arch), len(bench.task.classes), bench.config.seed)
     norms_alike = bench.config.search.norm == "seed"
-    plain.backbone.load_state_dict(
+    ordinary.backbone.load_state_dict(
         {name: tensor.detach().clone() for name, tensor in supernet.path_weights(path).items()}, strict=norms_alike
     )
-    plain.head.load_state_dict(network.head.state_dict())
-    return plain
+    ordinary.head.load_state_dict(network.head.state_dict())
+    return ordinary

@@ -21,12 +21,12 @@ from benchmarks.cases import Bench, opened, paper_cases, small_cases
 from benchmarks.memory import largest
 from benchmarks.paper_hours import hours_rows, printed_hours
 from benchmarks.peak import peak_memory
-from benchmarks.rows import Quartiles, Row, markdown, measured, single
+from benchmarks.rows import Finding, Quartiles, markdown, measured, single
 from benchmarks.settings import Settings
 from benchmarks.suite import BENCHMARKS, EXTRA
 from benchmarks.timing import Pace, Stopwatch, compare, compared, quartiles, race
 from benchmarks.utilisation import mixture_flops, training_flops
-from benchmarks.weight_step import plain_network
+from benchmarks.weight_step import ordinary_network
 from fna.cost.count import candidate_madds
 from fna.nn.supernet import SuperNet
 from fna.search.search import make_space
@@ -241,9 +241,9 @@ def test_the_reference_of_a_weight_step_is_that_path_with_its_weights() -> None:
         supernet = network.backbone
         assert isinstance(supernet, SuperNet)
         path = tuple(len(candidates) - 2 for _, candidates in supernet.space.searched)
-        plain = plain_network(bench, network, path).train()
+        ordinary = ordinary_network(bench, network, path).train()
         torch.manual_seed(0)  # of the dropout
-        expected = plain(images)
+        expected = ordinary(images)
         torch.manual_seed(0)
         torch.testing.assert_close(network(images, path), expected)
 
@@ -314,7 +314,7 @@ def test_every_benchmark_runs_on_tiny_shapes(name: str, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "seg", {"search": 36, "train": 324})
     rows = list((BENCHMARKS | EXTRA)[name](Settings(size="tiny", runs=(run,), minutes=60)))
     assert rows
-    assert all(isinstance(row, Row) for row in rows)
+    assert all(isinstance(row, Finding) for row in rows)
     values = [row.contestant_value.median for row in rows]
     # An exponent of times may have any sign on tiny shapes; what it is fitted to may not.
     # On a machine that is busy with other things no step may end in time.

@@ -8,7 +8,7 @@ import pytest
 
 from fna.cli.main import main
 from fna.demo import demo
-from fna.demo.main import Row, final_table
+from fna.demo.main import Trained, final_table
 from fna.demo.pretrain import Pretraining
 from fna.errors import UserError
 from fna.tasks.kinds import TASKS
@@ -33,8 +33,8 @@ def rows(report: str) -> dict[str, list[str]]:
 
 
 def test_the_final_table_has_percent_and_billions_and_a_dash_for_what_is_unknown() -> None:
-    first = Row("seed architecture", (0.4193, 0.7), 65_808_432, 1_234_567, 24.6)
-    second = Row("adapted network", (0.5, None), 65_000_000, 900_000, None)
+    first = Trained("seed architecture", (0.4193, 0.7), 65_808_432, 1_234_567, 24.6)
+    second = Trained("adapted network", (0.5, None), 65_000_000, 900_000, None)
     assert final_table([first, second], TASKS["det"]).splitlines() == [
         "| network | val AP | val AP50 | MAdds | params | fine-tuning, s |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",

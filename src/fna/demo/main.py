@@ -27,7 +27,7 @@ KEPT = (
 
 
 @dataclass(frozen=True)
-class Row:
+class Trained:
     """One fine-tuned network: its best val metrics, cost of the whole model, wall time of its training."""
 
     name: str
@@ -42,7 +42,7 @@ def metrics(kind: TaskKind) -> tuple[str, ...]:
     return kind.score.name, *kind.also
 
 
-def final_table(rows: Sequence[Row], kind: TaskKind) -> str:
+def final_table(rows: Sequence[Trained], kind: TaskKind) -> str:
     """The rows as a Markdown table, all metrics in the unit of the task's score."""
     header = ("network", *(f"val {name}" for name in metrics(kind)), "MAdds", "params", "fine-tuning, s")
     return table(
@@ -106,7 +106,7 @@ def summary(adapted: Path, untrained: Path, kind: TaskKind) -> str:
     return f"{shown}\n\n{KEPT}" if kept else shown
 
 
-def _row(name: str, stage: StageFiles, kind: TaskKind) -> Row:
+def _row(name: str, stage: StageFiles, kind: TaskKind) -> Trained:
     assert stage.best is not None
     values = tuple(stage.best[metric] for metric in metrics(kind))
-    return Row(name, values, stage.cost["madds"], stage.cost["params"], stage.seconds)
+    return Trained(name, values, stage.cost["madds"], stage.cost["params"], stage.seconds)

@@ -54,7 +54,7 @@ NOTES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Hours:
     """What one adaptation takes: device hours of the search and of the fine-tuning, None where not run.
 
     `projection` is where they come from if they were not measured whole.
@@ -117,17 +117,17 @@ def recipe_task(recipe: str) -> str:
     return load_config(recipe_path(recipe)).task
 
 
-def projected(recipe: str, images: int | None, classes: int | None, batch: int | None, steps: int) -> Row:
+def projected(recipe: str, images: int | None, classes: int | None, batch: int | None, steps: int) -> Hours:
     """The row of a recipe that is timed here for a few steps; see `fna.study.projection.project`."""
     from fna.runs.machine import environment  # and torch, which a table of finished runs does not need
     from fna.study.projection import project
 
     found = project(recipe, images, classes, batch, steps)
     device = processor_name(found.device, found.threads, environment())
-    return Row(found.recipe, device, found.hours("search"), found.hours("adapt"), found)
+    return Hours(found.recipe, device, found.hours("search"), found.hours("adapt"), found)
 
 
-def measured(runs: Sequence[RunFiles]) -> list[Row]:
+def measured(runs: Sequence[RunFiles]) -> list[Hours]:
     """One row a run that was timed; a `train` run goes with the search, among `runs`, that derived its architecture.
 
     That is the one whose folder the run names, else one that derived the same. The baseline's fine-tuning is no part of
@@ -154,13 +154,13 @@ def deriving(searches: Iterable[RunFiles], run: RunFiles, stage: str) -> RunFile
     return next((search for search in searches for arch in trained if arch in search.derived.values()), None)
 
 
-def measure(name: str, search: RunFiles | None, trained: RunFiles | None, stage: str) -> Row:
+def measure(name: str, search: RunFiles | None, trained: RunFiles | None, stage: str) -> Hours:
     """The row of a search and of a fine-tuned stage, either of which may be missing."""
     parts = [(search, "search")] if search else []
     parts += [(trained, stage)] if trained else []
     devices = dict.fromkeys(device_name(run, part) for run, part in parts)
     hours = {part: run.ledger[part]["device_hours"] for run, part in parts}
-    return Row(name, ", ".join(devices), hours.get("search"), hours.get(stage))
+    return Hours(name, ", ".join(devices), hours.get("search"), hours.get(stage))
 
 
 def device_name(run: RunFiles, stage: str) -> str:
@@ -185,7 +185,7 @@ def hours_and_days(hours: float | None) -> str:
     return f"{hours_text} h = {f'{days:.2g}' if days < 99.5 else f'{days:.0f}'} d"
 
 
-def markdown(task: str, rows: Sequence[Row]) -> str:
+def markdown(task: str, rows: Sequence[Hours]) -> str:
     """The paper's rows and ours in the form of Table 4 for detection, else of Table 2, and whose device is whose."""
     detection = task == "det"
     header, cited = (TABLE_4_HEADER, TABLE_4) if detection else (TABLE_2_HEADER, TABLE_2 if task == "seg" else ())
@@ -219,7 +219,7 @@ def part_note(timed: "TimedPart") -> str:
     return f"{part.iterations} {part.name} of batch {part.batch} at {timed.seconds:.3g} s{how}"
 
 
-def row_values(row: Row) -> dict[str, object]:
+def row_values(row: Hours) -> dict[str, object]:
     """A row for table.json, in hours; of a projected one also its parts."""
     values: dict[str, object] = {
         "name": row.name,

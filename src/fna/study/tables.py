@@ -30,7 +30,7 @@ CITED = "{metric} (%) and the printed costs are cited from the paper ({paper}); 
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Printed:
     """A row as the paper prints it, and the network and head that we count for it; `note` says why they differ."""
 
     table: int
@@ -56,43 +56,43 @@ class Row:
 
 DECODER_BIAS = "one decoder convolution with a bias (+256 params, +0.034 G) would give the print"
 ROWS = (
-    Row(1, "MobileNetV2", "mobilenet_v2", "deeplabv3", 16, "2.57M", "24.52B", "75.5"),
-    Row(
+    Printed(1, "MobileNetV2", "mobilenet_v2", "deeplabv3", 16, "2.57M", "24.52B", "75.5"),
+    Printed(
         *(1, "DPC", "mobilenet_v2", "dpc", 16, "2.51M", "24.69B", "75.4 (75.7)"),
         note="one biased convolution of 256 channels would give the print; 75.7 is the paper's own re-run",
     ),
-    Row(
+    Printed(
         *(1, "FNA", "fna_deeplabv3", "deeplabv3", 16, "2.55M", "24.17B", "76.6"),
         note="2.55M does not follow from the released network; 2.47M does, which the authors' repository prints",
     ),
-    Row(
+    Printed(
         *(1, "Auto-DeepLab-S", "auto_deeplab_s", "deeplabv3plus", 8, "10.15M", "333.25B", "75.2"),
         note="the print is the figure of the Auto-DeepLab paper; the released network has its parameters, and this "
         "count. Trained for 500K iterations, all others for 100K",
     ),
-    Row(1, "FNA", "fna_deeplabv3", "deeplabv3plus", 16, "5.71M", "210.11B", "77.2", DECODER_BIAS),
-    Row(1, "FNA", "fna_deeplabv3", "deeplabv3plus", 8, "5.71M", "313.87B", "78.0", DECODER_BIAS),
-    Row(
+    Printed(1, "FNA", "fna_deeplabv3", "deeplabv3plus", 16, "5.71M", "210.11B", "77.2", DECODER_BIAS),
+    Printed(1, "FNA", "fna_deeplabv3", "deeplabv3plus", 8, "5.71M", "313.87B", "78.0", DECODER_BIAS),
+    Printed(
         *(3, "ShuffleNetV2-20", "shufflenet_v2_20", "retinanet", 32, "13.19M", "132.76B", "32.1"),
         note="taken over from DetNAS, which does not define it; counted is DetNAS's space with 20 plain 3x3 units. "
         "No network that was tried has both printed numbers",
     ),
-    Row(3, "MobileNetV2", "mobilenet_v2", "retinanet", 32, "11.49M", "133.05B", "32.8"),
-    Row(
+    Printed(3, "MobileNetV2", "mobilenet_v2", "retinanet", 32, "11.49M", "133.05B", "32.8"),
+    Printed(
         *(3, "DetNAS", "detnasnet", "retinanet", 32, "13.41M", "133.26B", "33.3"),
         note="counted is the released 300M network for RetinaNet, which does not have the printed cost; it costs as "
         "much more than ShuffleNetV2-20 as printed (0.49 G, printed 0.50B)",
     ),
-    Row(
+    Printed(
         *(3, "FNA", "fna_retinanet", "retinanet", 32, "11.74M", "133.03B", "33.9"),
         note="11.74M does not follow from the released network; 11.73M does, which the authors' repository prints",
     ),
-    Row(3, "MobileNetV2", "mobilenet_v2", "ssdlite", 32, "4.3M", "0.8B", "22.1"),
-    Row(
+    Printed(3, "MobileNetV2", "mobilenet_v2", "ssdlite", 32, "4.3M", "0.8B", "22.1"),
+    Printed(
         *(3, "MnasNet-92", "mnasnet", "ssdlite", 32, "5.3M", "1.0B", "22.9"),
         note="MnasNet-92 was never published as a network; counted is MNASNet 1.0 of torchvision (MnasNet-B1)",
     ),
-    Row(3, "FNA", "fna_ssdlite", "ssdlite", 32, "4.6M", "0.9B", "23.0"),
+    Printed(3, "FNA", "fna_ssdlite", "ssdlite", 32, "4.6M", "0.9B", "23.0"),
 )
 
 
@@ -103,7 +103,7 @@ def network(name: str) -> AnyArch:
     return build(name) if name in LAYERS else describe_plain(name)
 
 
-def cost(row: Row) -> Count:
+def cost(row: Printed) -> Count:
     """Whole model, counted by us."""
     design = Design("none", network(row.backbone), parse_head(row.head), row.output_stride, row.imgsz, resize=True)
     return count(design, row.classes)
