@@ -27,6 +27,7 @@ ORDER = [
     "search",
     "use report",
     "pipeline flags",
+    "tasks.contract",
     "__init__",
     "demo study",
     "cli",

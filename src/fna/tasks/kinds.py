@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from fna.errors import unknown
+from fna.errors import UserError, unknown
 from fna.tasks.score import Score
 
 
@@ -105,8 +105,11 @@ def find_task(name: str) -> TaskKind:
 
 
 def task_of_data(data: str) -> str:
-    """The name of the first task that learns from this kind of annotations."""
-    return next(kind.name for kind in TASKS.values() if kind.data == data)
+    """The name of the first task that learns from this kind of annotations; a UserError where none does."""
+    found = [kind.name for kind in TASKS.values() if kind.data == data]
+    if not found:
+        raise UserError(f"no task learns from {data}; there are tasks for {', '.join(k.data for k in TASKS.values())}")
+    return found[0]
 
 
 def imported(reference: str) -> Any:
