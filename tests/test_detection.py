@@ -204,7 +204,7 @@ def test_sizes_are_exact_or_by_the_short_side() -> None:
 
 
 def test_what_a_file_says_does_not_depend_on_later_defaults(finished: Path) -> None:
-    how = load(finished / "train/best.safetensors").info.detection
+    how = load(finished / "train/best.safetensors").info.settings
     assert how is not None
     assert (how["score_threshold"], how["nms_threshold"], how["detections"]) == (0.02, 0.6, 200)
 

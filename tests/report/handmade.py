@@ -1,9 +1,11 @@
 """Run folders made by hand: the files that a run writes, with numbers chosen for the tests."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from fna.arch import zoo
@@ -14,6 +16,8 @@ from fna.arch.layers import MBConv
 from fna.arch.space import expand
 from fna.cost.count import count
 from fna.search.result import write_result
+from fna.tasks.kinds import TASKS
+from fna.tasks.score import Score
 from searched import result_of
 
 SEED = zoo.mobilenet_v2(0.35)
@@ -131,3 +135,11 @@ def one_row(markdown: str, first: str) -> list[str]:
     rows = rows_of(markdown, first)
     assert len(rows) == 1, f"{len(rows)} rows start with {first!r}"
     return rows[0]
+
+
+def falling(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """The run as one of a task whose score is an error."""
+    patch.setitem(TASKS, "depth", replace(TASKS["seg"], name="depth", score=Score("AbsRel", "", False)))
+    config = folder / "config.yaml"
+    write(config, config.read_text().replace("task: seg", "task: depth"))
+    return folder

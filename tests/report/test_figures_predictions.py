@@ -182,7 +182,7 @@ def test_boxes_are_compared_by_f1_and_drawn(tmp_path: Path, monkeypatch: pytest.
         sure = torch.full((len(truth["boxes"]),), 0.9 if stage == "train" else 0.2)  # below what is drawn
         return {"boxes": truth["boxes"], "labels": truth["labels"], "scores": sure}
 
-    about = replace(info("ssdlite", ("disc", "square")), task="det", detection=DETECTOR)
+    about = replace(info("ssdlite", ("disc", "square")), task="det", settings=DETECTOR)
     pretend(monkeypatch, about, "predict_boxes", predict)
     found = figure_predictions(run_of(tmp_path / "run", data, "det"), out=tmp_path / "boxes.png", device="cpu")
     # The fourth image has no box: both are right to find none. In the others the seed finds nothing.

@@ -15,6 +15,7 @@ from handmade import (
     add_search,
     add_stage,
     design,
+    falling,
     one_row,
     rows_of,
     run_base,
@@ -51,6 +52,19 @@ def test_an_adapted_network_that_is_better_is_said_to_beat_its_seed(tmp_path: Pa
     assert "**The adapted network beats its seed**: 45.1 against 42.0 val mIoU (+3.1 points)" in text
     assert "Keep the seed" not in text
     assert "can be chance" not in text
+
+
+def test_a_lower_error_beats_the_seed_and_is_shown_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = page(falling(adapted_run(tmp_path / "run", adapted=0.4125, seed=0.42), monkeypatch))
+    numbers = "0.4125 against 0.42 val AbsRel (-0.0075; lower is better)"
+    assert f"**The adapted network beats its seed**: {numbers}" in text
+    assert "what chance does to this score is not known" in text
+    assert "percent" not in text
+
+
+def test_a_higher_error_does_not_beat_the_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = page(falling(adapted_run(tmp_path / "run", adapted=0.43, seed=0.42), monkeypatch))
+    assert "**The adapted network does NOT beat its seed**" in text
 
 
 @pytest.mark.parametrize("adapted", [0.34, 0.42])

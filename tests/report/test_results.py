@@ -5,7 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from handmade import ADAPTED, SEED, adapted_run, add_search, add_stage, design, one_row, run_base, with_kernel, write
+from handmade import (
+    ADAPTED,
+    SEED,
+    adapted_run,
+    add_search,
+    add_stage,
+    design,
+    falling,
+    one_row,
+    run_base,
+    with_kernel,
+    write,
+)
 
 from fna.arch.arch import Arch
 from fna.arch.heads import parse_head
@@ -56,6 +68,15 @@ def test_differences_of_other_random_seeds_are_those_of_independent_samples(tmp_
     adapted = [trained(tmp_path / f"adapted{n}", ADAPTED, n + 5, score) for n, score in enumerate((0.45, 0.44, 0.46))]
     # sqrt(1/3 + 1/3) = 0.816
     assert "(remapped) - seed architecture: **+3.0** points (standard error 0.8)." in results([*seeds, *adapted])
+
+
+def test_of_a_score_that_should_fall_the_lower_one_is_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lower = results([falling(adapted_run(tmp_path / "lower", adapted=0.40, seed=0.42), monkeypatch)])
+    assert "**-0.02** (standard error unknown: one random seed)." in lower
+    assert "NOT" not in lower
+    assert "Val AbsRel (lower is better), mean" in lower
+    higher = results([falling(adapted_run(tmp_path / "higher", adapted=0.44, seed=0.42), monkeypatch)])
+    assert "It does NOT beat its seed" in higher
 
 
 def test_a_worse_network_is_called_worse(tmp_path: Path) -> None:

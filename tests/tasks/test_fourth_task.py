@@ -15,8 +15,6 @@ from torch.utils.data import default_collate
 
 import fna
 from drawn import TINY, draw_data
-from fna.arch.arch import Outputs
-from fna.arch.heads import Head, describe
 from fna.cli.main import main
 from fna.config import Augment, Config
 from fna.data.reading import dataset
@@ -47,11 +45,8 @@ class Saliency(CheckedTask):
 
     def __init__(self, config: Config, data: SegmentationData, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__(config, data, mean, std)
-        self.classes = ("salient",)
+        self.classes = ("salient",)  # the network has one output a class
         self.imgsz = config.imgsz or self.commonest_size()
-
-    def head(self, arch: Outputs) -> Head:
-        return describe(self.config.head, arch, 1, self.config.output_stride)
 
     def training(
         self, augment: Augment, samples: Sequence[Sample] | None = None, replica: int = 0

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from fna.arch.design import Design
 from fna.config import Config, from_data, resolved
 from fna.data.layouts.opening import open_data
 from fna.nn.network import Network
@@ -41,13 +42,14 @@ class Subject:
     data: Any
     task: Task
     seed: AnySeed
+    design: Design
     network: Network
     folder: Path
 
     @property
     def info(self) -> NetworkInfo:
         """What is written beside the network's weights."""
-        return network_info(self.config, self.task, self.seed, self.seed.arch)
+        return network_info(self.config, self.task, self.seed, self.design)
 
     def training_batch(self) -> Batch:
         """The first batch of the training stream."""
@@ -78,8 +80,9 @@ def check_task(kind: TaskKind, draw: Callable[[Path], Path], perfect: Perfect, f
     assert default == kind.heads[0], f"the default head is {default}, not the first of {kind.heads}"
     root = draw(folder / "data")
     config, seed, task = prepare(root, from_data({**SMALL, **changes, "task": kind.name}))
-    network, _ = remapped(config, task, seed, seed.arch)
-    subject = Subject(kind, config, open_data(root, kind.name), task, seed, network, folder)
+    design = task.design(seed.name, seed.arch)
+    network, _ = remapped(config, task, seed, design)
+    subject = Subject(kind, config, open_data(root, kind.name), task, seed, design, network, folder)
     for check in CHECKS:
         check(subject)
     check_evaluator(subject, perfect)

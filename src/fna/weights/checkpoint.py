@@ -28,12 +28,12 @@ class NetworkInfo:
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    detection: Mapping[str, Any] | None = None
-    """A detector's part of the configuration: how images are sized, and how outputs become boxes."""
+    settings: Mapping[str, Any] | None = None
+    """What the task has to know to use the outputs, such as how those of a detector become boxes."""
 
     def metadata(self) -> dict[str, str]:
         """String values, as safetensors wants them; every one but the version is JSON."""
-        values = {key: getattr(self, key) for key in ("task", "classes", "mean", "std", "detection")}
+        values = {key: getattr(self, key) for key in ("task", "classes", "mean", "std", "settings")}
         data = {key: json.dumps(value) for key, value in values.items()}
         return {"fna": __version__, DESIGN_KEY: self.design.to_json(), **data}
 
@@ -45,11 +45,11 @@ class NetworkInfo:
         try:
             design = Design.from_json(metadata[DESIGN_KEY], source)
             values = {key: json.loads(metadata[key]) for key in ("task", "classes", "mean", "std")}
-            detection = json.loads(metadata.get("detection", "null"))
+            settings = json.loads(metadata["settings"])
         except (KeyError, json.JSONDecodeError) as error:
             raise UserError(f"{source} is not a network written by fna: its metadata lacks {error}") from error
         tuples = {key: tuple(values[key]) for key in ("classes", "mean", "std")}
-        return NetworkInfo(design, values["task"], **tuples, detection=detection)
+        return NetworkInfo(design, values["task"], **tuples, settings=settings)
 
 
 def save_network(path: Path, weights: Mapping[str, Tensor], info: NetworkInfo) -> None:

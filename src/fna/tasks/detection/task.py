@@ -114,7 +114,7 @@ def targets_of(batch: Batch) -> list[Target]:
 
 def detector_of(info: NetworkInfo) -> tuple[Detector, Resize]:
     """The rules of a trained detector and how its images are resized, from what is written beside its weights."""
-    how = DetectionConfig.model_validate(info.detection or {})
+    how = DetectionConfig.model_validate(info.settings or {})
     return DETECTORS[info.design.head.name](len(info.classes), how), resizing(how, info.design.imgsz)
 
 
