@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from safetensors.torch import load_file
@@ -13,9 +14,12 @@ from drawn import assert_equal_weights, configured, stop_at
 from drawn_boxes import TINY_BOXES, draw_boxes
 from fna import pipeline
 from fna.arch.design import Design
+from fna.arch.heads import describe
+from fna.arch.zoo import mobilenet_v2
 from fna.config import Config, from_data, resolved
 from fna.data.layouts.opening import open_data
 from fna.errors import Interrupted, UserError
+from fna.nn.network import assemble
 from fna.report import results
 from fna.tasks.detection.task import Detection, detector_of, sizing
 from fna.use.load import load
@@ -25,6 +29,10 @@ from searched import timeless
 
 def config(**changes: Any) -> Config:
     return configured(TINY_BOXES, **changes)
+
+
+def task_of(data: Path, config: Config) -> Detection:
+    return Detection(resolved(config, "det"), open_data(data), (0.5,) * 3, (0.25,) * 3)
 
 
 @pytest.fixture(scope="module")
@@ -178,10 +186,14 @@ def test_frozen_norms_keep_the_statistics_of_the_backbone(data: Path, tmp_path: 
     ("changes", "message"),
     [
         ({"task": "seg"}, "task|det"),
-        ({"head": "deeplabv3"}, "head 'deeplabv3' does not fit the task 'det'; its heads are ssdlite, retinanet"),
+        (
+            {"head": "deeplabv3"},
+            "'deeplabv3' does not fit the task 'det'; its heads are ssdlite, ssdlite_fpn, retinanet",
+        ),
         ({"output_stride": 16}, "output_stride is 16, but the head ssdlite needs 32"),
         ({"adapt": {"batch": 1}}, "ssdlite needs batches of at least 2"),
-        ({"imgsz": "60x100"}, "imgsz is 60x100; detectors need multiples of 32, such as 64x96"),
+        ({"imgsz": "31x100"}, "imgsz is 31x100; detectors need sides of at least 32 pixels"),
+        ({"detection": {"anchor_scales": [0.1, 0.5]}}, "anchor_scales has 2 numbers, but ssdlite has 6 maps: give 7"),
         ({"detection": {"short_side": 64}}, "short_side is for retinanet"),
     ],
 )
@@ -223,3 +235,61 @@ def test_a_class_that_comes_first_is_learned_as_well(data: Path) -> None:
     assert opened.classes == ("disc", "square")
     labels = {int(label) for sample in opened.splits["train"] for label in sample.labels}
     assert labels == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("head", "imgsz"),
+    [
+        ("ssdlite", "272"),
+        ("ssdlite(last=96, extras=64+32)", "33x47"),
+        ("ssdlite_fpn(width=16, extra=2)", "33x47"),
+        ("retinanet(width=16, tower=1, light=true)", "33x47"),
+    ],
+)
+def test_a_detector_of_any_size_is_trained_evaluated_and_used_unpadded(
+    data: Path, tmp_path: Path, head: str, imgsz: str
+) -> None:
+    changes: dict[str, Any] = {"head": head, "imgsz": imgsz, "adapt": {"augment": {"flip": True}}}
+    run = pipeline.execute("train", pipeline.start("train", data, tmp_path / "t", config(**changes)))
+    network = load(run / "train/best.safetensors")
+    hw = network.info.design.imgsz
+    assert hw == ((272, 272) if imgsz == "272" else (33, 47))
+    detector, resize = detector_of(network.info)
+    assert resize.exact == hw
+    written = pipeline.load_config(run / "config.yaml")
+    assert written.head == head, "the text of a head with options comes back"
+    stride = 16 if written.head_kind.name == "ssdlite" else 8
+    assert network(torch.zeros(1, 3, *hw))["grids"].tolist()[0] == [-(-side // stride) for side in hw]
+    best = json.loads((run / "train/metrics.json").read_text())["best"]
+    assert pipeline.validate(run)["AP"] == best["AP"]
+    (prediction,) = predict(run, [data / "val/1.png"], tmp_path / "out", device="cpu")
+    for found in json.loads(prediction.result.read_text())["boxes"]:
+        x1, y1, x2, y2 = found["box"]
+        assert 0 <= x1 <= x2 <= 80
+        assert 0 <= y1 <= y2 <= 60
+
+
+@pytest.mark.parametrize("head", ["ssdlite_fpn(width=32)", "retinanet(width=32, tower=2, light=true)"])
+def test_a_light_detector_learns_drawn_boxes(data: Path, head: str) -> None:
+    task = task_of(data, config(head=head, imgsz="64x96"))
+    arch = mobilenet_v2(0.25)
+    head = describe(task.config.head, arch, len(task.classes), 32)
+    network = assemble(arch, head, 32, 0).train()
+    samples = task.training(task.config.adapt.augment)
+    batch = task.collate([samples[i] for i in range(1, 9)])
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(20):
+        loss = sum(task.losses(network(batch["image"]), batch).values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.6 * losses[0], losses
+
+
+def test_images_of_several_sizes_are_still_padded_to_multiples_of_32(data: Path) -> None:
+    task = task_of(data, config(head="retinanet", imgsz=None, detection={"short_side": 50, "long_side": 70}))
+    batch = task.collate([task.validation()[0]])
+    assert batch["size"].tolist() == [[50, 67]]
+    assert batch["image"].shape == (1, 3, 64, 96)

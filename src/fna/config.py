@@ -21,7 +21,8 @@ from pydantic import (
 )
 
 from fna.arch.arch import parse_imgsz
-from fna.arch.heads import HEADS, HeadKind, head_from_data, parse_head
+from fna.arch.heads import HEADS, DetectorKind, HeadKind, head_from_data, parse_head
+from fna.arch.heads.ssdlite import ssd_scales
 from fna.arch.space import SPACES
 from fna.cost.budget import Budget
 from fna.errors import UserError, unknown
@@ -264,22 +265,23 @@ class Detection(Section):
         None, description="resize images to this shorter side, not to --imgsz; default: 800 for retinanet without one"
     )
     long_side: PositiveInt = Field(1333, description="largest longer side after that")
-    anchor_scales: Annotated[tuple[PositiveFloat, ...], BeforeValidator(split_commas)] = Field(
-        (0.1, 0.2, 0.38, 0.56, 0.74, 0.92, 1.1),
-        min_length=7,
-        max_length=7,
-        description="ssdlite: box sizes of the six maps, and the next one, as shares of the image",
+    anchor_scales: Annotated[tuple[PositiveFloat, ...], BeforeValidator(split_commas)] | None = Field(
+        None,
+        description="ssdlite and ssdlite_fpn: box sizes of the maps, and the next one, as shares of the image; "
+        "default: 0.1, and from 0.2 to 1.1 in equal steps",
     )
-    score_threshold: float | None = Field(None, ge=0, lt=1, description="default: retinanet 0.05, ssdlite 0.02")
-    nms_threshold: float | None = Field(None, gt=0, le=1, description="default: retinanet 0.5, ssdlite 0.6")
-    detections: PositiveInt | None = Field(None, description="boxes per image; default: retinanet 100, ssdlite 200")
+    score_threshold: float | None = Field(None, ge=0, lt=1, description="default: retinanet 0.05, else 0.02")
+    nms_threshold: float | None = Field(None, gt=0, le=1, description="default: retinanet 0.5, else 0.6")
+    detections: PositiveInt | None = Field(None, description="boxes per image; default: retinanet 100, else 200")
 
 
 DETECTION_DEFAULTS: dict[str, dict[str, Any]] = {
-    "ssdlite": {"score_threshold": 0.02, "nms_threshold": 0.6, "detections": 200},  # the authors' SSD configuration
+    "ssd": {"score_threshold": 0.02, "nms_threshold": 0.6, "detections": 200},  # the authors' SSD configuration
     "retinanet": {"score_threshold": 0.05, "nms_threshold": 0.5, "detections": 100},  # their detection library's
 }
 SSD_SIZE = (320, 320)
+SMALLEST_SIDE = 32
+"""Pixels of an image that a detector takes: one cell at the deepest stride."""
 RETINANET_SHORT_SIDE = 800
 """Paper A.1."""
 
@@ -362,34 +364,42 @@ def resolved(config: Config, task: str) -> Config:
     stride = config.output_stride or kind.output_stride
     if stride not in kind.output_strides:
         raise UserError(f"output_stride is {stride}, but the head {head} needs {kind.strides_text}")
-    depths = config.search.depths or SPACES[head if head in SPACES else "segmentation"][0]
+    depths = config.search.depths or SPACES[kind.space][0]
     search = config.search.model_copy(update={"depths": depths})
     found: dict[str, Any] = {"task": task, "head": str(kind), "output_stride": stride, "search": search}
-    if head in DETECTION_DEFAULTS:
-        found |= _detector_sizes(head, config)
+    if isinstance(kind, DetectorKind):
+        found |= _detector_sizes(kind, config)
     if TASKS[task].imgsz is not None:
         found["imgsz"] = config.imgsz or TASKS[task].imgsz
     return config.model_copy(update=found)
 
 
-def _detector_sizes(head: str, config: Config) -> dict[str, Any]:
-    how, imgsz = thresholds(head, config.detection), config.imgsz
-    if head == "ssdlite":
+def _detector_sizes(kind: DetectorKind, config: Config) -> dict[str, Any]:
+    how, imgsz = with_defaults(kind, config.detection), config.imgsz
+    if kind.rules == "ssd":
         if how.short_side is not None:
-            raise UserError("detection.short_side is for retinanet; ssdlite resizes images to --imgsz exactly")
+            raise UserError(f"detection.short_side is for retinanet; {kind.name} resizes images to --imgsz exactly")
         imgsz = imgsz or SSD_SIZE
     elif imgsz is None and how.short_side is None:
         how = how.model_copy(update={"short_side": RETINANET_SHORT_SIDE})
-    if imgsz is not None and any(side % 32 for side in imgsz):
-        near = "x".join(str(max(32, round(side / 32) * 32)) for side in imgsz)
-        raise UserError(f"imgsz is {imgsz[0]}x{imgsz[1]}; detectors need multiples of 32, such as {near}")
+    if imgsz is not None and min(imgsz) < SMALLEST_SIDE:
+        raise UserError(f"imgsz is {imgsz[0]}x{imgsz[1]}; detectors need sides of at least {SMALLEST_SIDE} pixels")
     return {"imgsz": imgsz, "detection": how}
 
 
-def thresholds(head: str, how: Detection) -> Detection:
-    """The detection settings with the head's own thresholds where none are given."""
+def with_defaults(kind: DetectorKind, how: Detection) -> Detection:
+    """The detection settings with the head's own thresholds and scales where none are given.
+
+    Raises UserError where the number of scales is not that of the head.
+    """
+    maps = len(kind.anchors)
+    if how.anchor_scales is not None and kind.rules == "ssd" and len(how.anchor_scales) != maps + 1:
+        raise UserError(
+            f"detection.anchor_scales has {len(how.anchor_scales)} numbers, but {kind} has {maps} maps: give {maps + 1}"
+        )
+    own = DETECTION_DEFAULTS[kind.rules] | {"anchor_scales": ssd_scales(maps)}
     given = {key: value for key, value in how.model_dump().items() if value is not None}
-    return how.model_copy(update=DETECTION_DEFAULTS[head] | given)
+    return how.model_copy(update=own | given)
 
 
 def recipe_names() -> list[str]:

@@ -15,8 +15,15 @@ from fna.nn.supernet import SuperNet
 from fna.weights.remap import remap_last
 
 
-@pytest.mark.parametrize(("name", "outputs"), [("retinanet", 5), ("ssdlite", 6)])
-@pytest.mark.parametrize("imgsz", [(320, 320), (65, 97)])
+@pytest.mark.parametrize(
+    ("name", "outputs"),
+    [
+        *(("retinanet", 5), ("retinanet(width=32, tower=2, light=true)", 5), ("ssdlite", 6)),
+        *(("ssdlite(last=96, extras=64+32+32)", 6), ("ssdlite_fpn(width=32)", 6)),
+        *(("ssdlite_fpn(width=32, taps=4+8+16, extra=1)", 6), ("ssdlite_fpn(width=32, taps=16)", 6)),
+    ],
+)
+@pytest.mark.parametrize("imgsz", [(320, 320), (272, 272), (33, 47)])
 def test_every_cell_of_every_level_has_its_anchors_scores_and_offsets(
     name: str, outputs: int, imgsz: tuple[int, int]
 ) -> None:

@@ -9,13 +9,18 @@ from torch import Tensor, nn
 from torchvision.models.detection.retinanet import RetinaNet
 from torchvision.models.detection.ssd import SSD
 
-from fna.arch.heads import describe
+from fna.arch.heads import DetectorKind, describe, parse_head
 from fna.arch.zoo import mobilenet_v2
-from fna.config import Detection, thresholds
+from fna.config import Detection, with_defaults
+from fna.errors import UserError
 from fna.nn.network import Network, assemble
-from fna.tasks.detection.detectors import DETECTORS, Detector
+from fna.tasks.detection.detectors import Detector, detector_for
 
 CLASSES = 3
+HEADS = [
+    *("retinanet", "retinanet(width=32, tower=2, light=true)", "ssdlite", "ssdlite(last=96, extras=64+32+32)"),
+    *("ssdlite_fpn(width=32)", "ssdlite_fpn(width=32, taps=16, extra=1)"),
+]
 ARCH = mobilenet_v2(0.1)
 SIZE = (64, 96)
 
@@ -25,7 +30,7 @@ def network(name: str) -> Network:
 
 
 def rules(name: str, **how: Any) -> Detector:
-    return DETECTORS[name](CLASSES, thresholds(name, Detection(**how)))
+    return detector_for(parse_head(name), CLASSES, Detection(**how))
 
 
 def images(count: int = 2) -> Tensor:
@@ -162,8 +167,9 @@ def test_the_first_class_is_not_the_background_in_ssdlite() -> None:
 
 def test_an_image_without_boxes_teaches_retinanet_and_nothing_to_ssdlite() -> None:
     nothing = [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}]
-    losses = {name: rules(name).losses(network(name)(images(1)), SIZE, nothing) for name in DETECTORS}
-    assert all(float(loss.detach()) == 0 for loss in losses["ssdlite"].values())
+    losses = {name: rules(name).losses(network(name)(images(1)), SIZE, nothing) for name in HEADS}
+    for name in ("ssdlite", "ssdlite_fpn(width=32)"):
+        assert all(float(loss.detach()) == 0 for loss in losses[name].values())
     assert float(losses["retinanet"]["classification"].detach()) > 0
     sum(losses["ssdlite"].values()).backward()  # type: ignore[union-attr]  # still part of the graph: a batch of such images is no error
 
@@ -176,14 +182,14 @@ def test_a_box_without_an_area_is_what_torchvision_stops_at() -> None:
         model(list(images(1)), flat)
 
 
-@pytest.mark.parametrize("name", sorted(DETECTORS))
+@pytest.mark.parametrize("name", HEADS)
 def test_a_detector_that_is_sure_of_a_box_gives_that_box(name: str) -> None:
     detector = rules(name)
     outputs = {key: tensor.detach() for key, tensor in network(name)(images(1)).items()}
     (anchors,) = detector.anchors(outputs, SIZE)
     wanted = torch.tensor([[12.0, 8.0, 52.0, 48.0]])
     best = (anchors - wanted).abs().sum(1).argmin()
-    background = name == "ssdlite"
+    background = name.startswith("ssdlite")
     logits = torch.full_like(outputs["cls_logits"], -10.0)
     if background:
         logits[..., 0] = 10.0
@@ -201,3 +207,47 @@ def test_half_precision_outputs_do_not_blur_the_anchors() -> None:
     outputs, detector = network("ssdlite")(images(1)), rules("ssdlite")
     half = {key: tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor for key, tensor in outputs.items()}
     assert torch.equal(detector.anchors(half, SIZE)[0], detector.anchors(outputs, SIZE)[0])
+
+
+def test_scales_and_anchors_are_the_papers_for_six_maps_and_span_the_same_sizes_for_any_number() -> None:
+    def settings(head: str) -> tuple[tuple[float, ...], tuple[int, ...]]:
+        kind = parse_head(head)
+        assert isinstance(kind, DetectorKind)
+        scales = with_defaults(kind, Detection()).anchor_scales
+        assert scales is not None
+        return scales, kind.anchors
+
+    # The authors' configuration, and SSD's two layouts: 300 pixels with six maps, 512 pixels with seven.
+    assert settings("ssdlite") == ((0.1, 0.2, 0.38, 0.56, 0.74, 0.92, 1.1), (4, 6, 6, 6, 4, 4))
+    scales, anchors = settings("ssdlite(extras=512+256+256+128+128)")
+    assert anchors == (4, 6, 6, 6, 6, 4, 4)
+    assert (scales[0], scales[1], scales[-1]) == (0.1, 0.2, 1.1)
+    assert settings("ssdlite_fpn(taps=16, extra=1)")[1] == (4, 4, 4)
+
+
+def test_a_number_of_scales_that_is_not_that_of_the_maps_is_refused() -> None:
+    with pytest.raises(UserError, match=r"anchor_scales has 3 numbers, but ssdlite has 6 maps: give 7"):
+        rules("ssdlite", anchor_scales=(0.1, 0.5, 0.9))
+    assert rules("ssdlite(extras=64)", anchor_scales=(0.1, 0.5, 0.9, 1.1))
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("hw", [(272, 272), (33, 47)])
+def test_anchors_lie_on_the_maps_that_there_are_and_boxes_inside_of_the_image(name: str, hw: tuple[int, int]) -> None:
+    net, detector = network(name), rules(name, score_threshold=0.001)
+    x = torch.randn(1, 3, *hw, generator=torch.Generator().manual_seed(0))
+    outputs = {key: tensor.detach() for key, tensor in net(x).items()}
+    (anchors,) = detector.anchors(outputs, hw)
+    assert len(anchors) == outputs["cls_logits"].shape[1]
+    sides = torch.tensor([hw[1], hw[0]])
+    centres = (anchors[:, :2] + anchors[:, 2:]) / 2
+    assert bool((centres >= 0).all())
+    assert bool((centres <= sides).all())
+    # From one edge of the image to the other: no cell of the finest map is further away than two cells.
+    rows, columns = outputs["grids"][0].tolist()
+    first = centres[: rows * columns * detector.rules.anchor_generator.num_anchors_per_location()[0]]
+    assert bool((first.amax(0) >= sides - 2 * sides / torch.tensor([columns, rows])).all())
+    (found,) = detector.detect(outputs, hw, [hw])
+    assert len(found["boxes"]) > 0
+    assert bool((found["boxes"] >= 0).all())
+    assert bool((found["boxes"] <= sides.repeat(2)).all())

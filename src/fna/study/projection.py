@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 
+from fna.arch.heads import DetectorKind
 from fna.config import Config, load_config, recipe_path
 from fna.cost.count import candidate_madds
 from fna.data.reading.stream import split
@@ -135,8 +136,9 @@ def project(recipe: str, images: int | None, classes: int | None, batch: int | N
     given = given.model_copy(update={"weights": "none", "workers": 0})
     parts, task, seed = parts_of(given, images), random_task(given, classes, recipe), searchable(load_seed(given))
     config = task.config
-    if batch == 1 and config.head == "ssdlite":
-        raise UserError("--batch is 1, but ssdlite needs at least 2 images: its last map has one cell, and a norm")
+    kind = config.head_kind
+    if batch == 1 and isinstance(kind, DetectorKind) and max(task.imgsz) <= kind.coarsest_norm:
+        raise UserError(f"--batch is 1, but {kind.name} needs at least 2 images: its last map has one cell, and a norm")
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), config)
         run.console.quiet = True

@@ -6,18 +6,29 @@ from typing import Any
 
 from fna.arch.arch import Outputs
 from fna.arch.heads.convs import grid
-from fna.arch.heads.kind import At, Head, HeadConv, HeadKind
+from fna.arch.heads.kind import At, DetectorKind, Head, HeadConv, HeadKind
 from fna.arch.heads.parse import kind_from_data, parse_kind
 from fna.errors import UserError
 
-__all__ = ["HEADS", "At", "Head", "HeadConv", "HeadKind", "describe", "grid", "head_from_data", "parse_head"]
+__all__ = [
+    "HEADS",
+    "At",
+    "DetectorKind",
+    "Head",
+    "HeadConv",
+    "HeadKind",
+    "describe",
+    "grid",
+    "head_from_data",
+    "parse_head",
+]
 
 
 def _kinds() -> dict[str, type[HeadKind]]:
     """The kinds in the files of this folder: a new file is a new head."""
     modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
     classes = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
-    return {kind.name: kind for kind in classes if issubclass(kind, HeadKind) and kind is not HeadKind}
+    return {kind.name: kind for kind in classes if issubclass(kind, HeadKind) and "name" in vars(kind)}
 
 
 HEADS = _kinds()

@@ -1,9 +1,13 @@
 """Convolutions that heads are made of, and where they run."""
 
-from fna.arch.arch import HW, Outputs, Tap, last_conv, shrink, tap_stride
-from fna.arch.heads.kind import At, HeadConv
-from fna.arch.layers import Conv
+from itertools import pairwise
 
+from fna.arch.arch import HW, Outputs, Tap, last_conv, shrink, tap_stride
+from fna.arch.heads.kind import At, HeadConv, Numbers
+from fna.arch.layers import Conv
+from fna.errors import UserError
+
+Dilation = int | tuple[int, int]
 DEEP, LOW, VECTOR = At(-1), At(0), At(pooled=True)
 
 
@@ -26,15 +30,23 @@ def seeds_last(arch: Outputs, cin: int, at: At, width: int | None = None) -> Hea
     return HeadConv(Conv("last", conv.cin, conv.cout, conv.kernel, activation=conv.activation), (at,))
 
 
-def relu(name: str, cin: int, cout: int, kernel: int = 1, groups: int = 1, dilation: int | tuple[int, int] = 1) -> Conv:
+def rising(name: str, taps: Numbers) -> None:
+    """A UserError where the strides that a head of this name reads do not rise."""
+    if any(fine >= coarse for fine, coarse in pairwise(taps)):
+        raise UserError(f"{name}: taps are strides from fine to coarse, such as 4+8+16, got {taps}")
+
+
+def relu(
+    name: str, cin: int, cout: int, kernel: int = 1, groups: int = 1, dilation: Dilation = 1, stride: int = 1
+) -> Conv:
     """A convolution with norm and ReLU."""
-    return Conv(name, cin, cout, kernel, groups=groups, dilation=dilation, activation="relu")
+    return Conv(name, cin, cout, kernel, stride=stride, groups=groups, dilation=dilation, activation="relu")
 
 
-def separable(name: str, cin: int, cout: int, at: At, dilation: int | tuple[int, int] = 1) -> list[HeadConv]:
-    """A depthwise 3x3 and a 1x1, both with norm and ReLU."""
+def separable(name: str, cin: int, cout: int, at: At, dilation: Dilation = 1, stride: int = 1) -> list[HeadConv]:
+    """A depthwise 3x3 and a 1x1, both with norm and ReLU, that make a tensor at `at`."""
     return [
-        HeadConv(relu(f"{name}.depthwise", cin, cin, 3, cin, dilation), (at,)),
+        HeadConv(relu(f"{name}.depthwise", cin, cin, 3, cin, dilation, stride), (at,)),
         HeadConv(relu(f"{name}.pointwise", cin, cout), (at,)),
     ]
 

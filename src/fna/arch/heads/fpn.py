@@ -1,14 +1,12 @@
 """The light feature pyramid for masks."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import ClassVar
 
 from fna.arch.arch import Outputs, Tap, deepest, stages_at_stride, tap_channels
-from fna.arch.heads.convs import LOW, VECTOR, relu, score, separable
+from fna.arch.heads.convs import LOW, VECTOR, relu, rising, score, separable
 from fna.arch.heads.kind import At, Head, HeadConv, HeadKind, Numbers
 from fna.arch.layers import Conv
-from fna.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +27,7 @@ class Fpn(HeadKind):
     def __post_init__(self) -> None:
         # Not super(): dataclasses with slots are new classes, which its short form does not know.
         HeadKind.__post_init__(self)
-        if any(fine >= coarse for fine, coarse in pairwise(self.taps)):
-            raise UserError(f"fpn: taps are strides from fine to coarse, such as 4+8+16, got {self.taps}")
+        rising(self.name, self.taps)
 
     def describe(self, arch: Outputs, classes: int, output_stride: int) -> Head:
         """Reads the last stage at every stride of `taps`, and the deepest one."""

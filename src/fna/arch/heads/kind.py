@@ -1,8 +1,8 @@
 """A head as data, and its kind: a value with options, a text form (`fpn(width=64)`) and a JSON form.
 
 Every kind is a frozen dataclass whose fields are its options, so an option is one line: the text, the JSON, the
-flags and what is wrong with a value follow from the field. A field is a whole number, a truth value, a text, or whole
-numbers joined by `+` (`taps=4+8+16`).
+flags and what is wrong with a value follow from the field. A field is a whole number (or one that is left out, `None`:
+then it follows from the backbone), a truth value, a text, or whole numbers joined by `+` (`taps=4+8+16`).
 """
 
 from dataclasses import dataclass, fields
@@ -35,6 +35,8 @@ class HeadKind:
     """That of the backbone, where nothing is said."""
     output_strides: ClassVar[Numbers] = (8, 16, 32)
     """Those that it can read."""
+    space: ClassVar[str] = "segmentation"
+    """The space of the paper (`fna.arch.space.SPACES`) whose depths a search takes by default."""
 
     def __post_init__(self) -> None:
         for key, kind in option_types(type(self)).items():
@@ -61,6 +63,24 @@ class HeadKind:
         own = {field.name: field.default for field in fields(self)}
         given = {key: getattr(self, key) for key in own if getattr(self, key) != own[key]}
         return self.name + (f"({', '.join(f'{key}={_text(value)}' for key, value in given.items())})" if given else "")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorKind(HeadKind):
+    """What heads for boxes have besides: the rules by which their outputs are meant, and what those need to know."""
+
+    rules: ClassVar[str]
+    """Of `fna.tasks`: `ssd` or `retinanet`."""
+
+    @property
+    def anchors(self) -> Numbers:
+        """Boxes per cell of every map, fine to coarse."""
+        raise NotImplementedError
+
+    @property
+    def coarsest_norm(self) -> int:
+        """Stride of the coarsest map with a norm (one cell has no variance); 0 where there is none."""
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +123,7 @@ def option_types(kind: type[HeadKind]) -> dict[str, Any]:
 
 EXPECTED: dict[Any, str] = {
     int: "a whole number of at least 1",
+    int | None: "a whole number of at least 1",
     bool: "true or false",
     str: "a name",
     Numbers: "whole numbers of at least 1, such as 4+8+16",
@@ -112,6 +133,8 @@ EXPECTED: dict[Any, str] = {
 def _is(value: object, kind: Any) -> bool:
     if kind == Numbers:
         return isinstance(value, tuple) and bool(value) and all(_is(number, int) for number in value)
+    if kind == int | None:
+        return value is None or _is(value, int)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool) and value > 0
     return isinstance(value, kind)

@@ -14,7 +14,7 @@ def _value(text: str, kind: Any) -> object:
     if kind == Numbers:
         parts = [part.strip() for part in text.split("+")]
         return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else text
-    if kind is int:
+    if kind in (int, int | None):
         return int(text) if text.isdecimal() else text
     return TRUTH.get(text.lower(), text) if kind is bool else text
 

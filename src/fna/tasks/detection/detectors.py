@@ -15,8 +15,8 @@ from torchvision.models.detection.retinanet import RetinaNet, RetinaNetHead
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import box_iou
 
-from fna.arch.heads.ssdlite import SSD_ANCHORS
-from fna.config import Detection
+from fna.arch.heads import DetectorKind, HeadKind
+from fna.config import Detection, with_defaults
 
 Target = dict[str, Tensor]
 """`boxes` (n, 4), x1, y1, x2, y2 in pixels of the batch's images, and `labels` (n,) from 0."""
@@ -32,7 +32,7 @@ Whole pixels, rounded down, as torchvision has them."""
 class Detector:
     """The rules of a kind of detector. `outputs`: see `fna.nn.heads.detection`; `hw`: height and width of the batch.
 
-    The settings come with their thresholds filled in (`fna.config.thresholds`).
+    The settings come with their defaults filled in (`fna.config.with_defaults`).
     """
 
     rules: Any  # a torchvision model: its parts are typed loosely
@@ -71,7 +71,7 @@ class RetinaNetDetector(Detector):
     torchvision's is L1.
     """
 
-    def __init__(self, classes: int, how: Detection) -> None:
+    def __init__(self, anchors: Sequence[int], classes: int, how: Detection) -> None:
         backbone = nn.Identity()
         backbone.out_channels = 1  # type: ignore[assignment]  # all that torchvision asks of it
         sizes = tuple(tuple(int(size * octave) for octave in OCTAVES) for size in RETINANET_SIZES)
@@ -108,8 +108,9 @@ class SSDDetector(Detector):
     are mined in it and its loss is exactly 0: SSD learns nothing from it.
     """
 
-    def __init__(self, classes: int, how: Detection) -> None:
-        ratios = [[2] if count == 4 else [2, 3] for count in SSD_ANCHORS]
+    def __init__(self, anchors: Sequence[int], classes: int, how: Detection) -> None:
+        assert how.anchor_scales is not None
+        ratios = [[2] if count == 4 else [2, 3] for count in anchors]
         generator = DefaultBoxGenerator(ratios, scales=list(how.anchor_scales))
         with torch.device("meta"):
             self.rules = SSD(
@@ -150,8 +151,11 @@ class SSDDetector(Detector):
         return [{**image, "labels": image["labels"] - 1} for image in found]
 
 
-DETECTORS: dict[str, type[RetinaNetDetector] | type[SSDDetector]] = {
-    "retinanet": RetinaNetDetector,
-    "ssdlite": SSDDetector,
-}
-"""The rules that belong to each detection head."""
+RULES: dict[str, type[RetinaNetDetector] | type[SSDDetector]] = {"retinanet": RetinaNetDetector, "ssd": SSDDetector}
+"""By what the kind of a head says of itself."""
+
+
+def detector_for(kind: HeadKind, classes: int, how: Detection) -> Detector:
+    """The rules that belong to a head for boxes; a UserError where settings and head do not go together."""
+    assert isinstance(kind, DetectorKind)
+    return RULES[kind.rules](kind.anchors, classes, with_defaults(kind, how))

@@ -9,7 +9,7 @@ from fna.files import write_json
 from fna.tasks.detection.detectors import Detector
 from fna.tasks.detection.drawing import box_colours, draw_boxes
 from fna.tasks.detection.evaluator import detect
-from fna.tasks.detection.task import DIVISOR, detector_of
+from fna.tasks.detection.task import detector_of, divisor
 from fna.tasks.drawing import save_picture
 from fna.tasks.task import Prediction, Writer
 from fna.weights.trained import TrainedNetwork, prepare
@@ -55,7 +55,7 @@ def predict_boxes(network: TrainedNetwork, image: Tensor, detector: Detector, re
         "original": torch.tensor(image.shape[1:]),
     }
     device = next(network.parameters()).device
-    batch = {key: value.to(device) for key, value in collate([entry], DIVISOR).items()}
+    batch = {key: value.to(device) for key, value in collate([entry], divisor(resize)).items()}
     batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
     (found,) = detect(detector, network, batch)
     return {key: value.cpu() for key, value in found.items()}

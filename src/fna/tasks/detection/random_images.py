@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fna.arch.arch import HW
 from fna.config import RETINANET_SHORT_SIDE, Augment, Config
-from fna.tasks.detection.detectors import DETECTORS
+from fna.tasks.detection.detectors import detector_for
 from fna.tasks.detection.task import Detection, sizing
 from fna.tasks.task import Batch
 
@@ -26,7 +26,7 @@ class RandomDetection(Detection):
         self.classes = tuple(map(str, range(classes)))
         short, long = config.detection.short_side or RETINANET_SHORT_SIDE, config.detection.long_side
         self.resize, self.imgsz = sizing(config, (min(short, long), long))
-        self.detector = DETECTORS[config.head_kind.name](classes, config.detection)
+        self.detector = detector_for(config.head_kind, classes, config.detection)
 
     def shape(self, augment: Augment) -> HW:
         """Height and width of training images."""

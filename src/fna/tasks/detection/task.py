@@ -6,20 +6,19 @@ from typing import Any
 from torch import Tensor
 
 from fna.arch.arch import HW
+from fna.arch.heads import DetectorKind
 from fna.config import Augment, Config
 from fna.config import Detection as DetectionConfig
 from fna.data.reading.box_dataset import BoxAugment, DetectionDataset, Resize, collate
 from fna.data.samples import BoxSample, DetectionData
 from fna.errors import UserError
-from fna.tasks.detection.detectors import DETECTORS, Detector, Target
+from fna.tasks.detection.detectors import Detector, SSDDetector, Target, detector_for
 from fna.tasks.detection.evaluator import DetectionEvaluator
 from fna.tasks.task import Batch, CheckedTask
 from fna.weights.checkpoint import NetworkInfo
 
-ONE_CELL = 512
-"""Pixels a side up to which SSDLite's last map, at stride 512, has a single cell."""
 DIVISOR = 32
-"""Batches are padded to multiples of the deepest stride."""
+"""Batches of images of several sizes are padded to multiples of the deepest stride."""
 
 
 class Detection(CheckedTask):
@@ -28,13 +27,13 @@ class Detection(CheckedTask):
     def __init__(self, config: Config, data: DetectionData, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__(config, data, mean, std)
         self.resize, self.imgsz = sizing(config, self.commonest_size())
-        if (
-            config.head_kind.name == "ssdlite"
-            and max(self.imgsz) <= ONE_CELL
-            and 1 in (config.adapt.batch, config.search.batch)
-        ):
-            raise UserError("ssdlite needs batches of at least 2 at this size: its last map has one cell, and a norm")
-        self.detector: Detector = DETECTORS[config.head_kind.name](len(self.classes), config.detection)
+        kind = config.head_kind
+        assert isinstance(kind, DetectorKind)
+        if max(self.imgsz) <= kind.coarsest_norm and 1 in (config.adapt.batch, config.search.batch):
+            raise UserError(
+                f"{kind.name} needs batches of at least 2 at this size: its last map has one cell, and a norm"
+            )
+        self.detector = detector_for(kind, len(self.classes), config.detection)
 
     @staticmethod
     def one_shape(config: Config, augment: Augment) -> bool:
@@ -53,8 +52,10 @@ class Detection(CheckedTask):
     def summary(self) -> list[str]:
         """What was found in the data, in a few lines."""
         lines, empty = super().summary(), self.report.splits["train"].empty_images
-        if empty and self.config.head_kind.name == "ssdlite":
-            lines.append(f"warning: SSDLite learns nothing from the {empty} training images without boxes")
+        if empty and isinstance(self.detector, SSDDetector):
+            lines.append(
+                f"warning: {self.config.head_kind.name} learns nothing from the {empty} training images without boxes"
+            )
         return lines
 
     def describe(self) -> dict[str, Any]:
@@ -88,7 +89,7 @@ class Detection(CheckedTask):
 
     def collate(self, samples: list[Any]) -> Batch:
         """Images padded to one size, boxes to one number."""
-        return collate(samples, DIVISOR)
+        return collate(samples, divisor(self.resize))
 
     def losses(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
         """Of the classes and of the boxes, as torchvision takes them."""
@@ -114,13 +115,18 @@ def targets_of(batch: Batch) -> list[Target]:
 
 def detector_of(info: NetworkInfo) -> tuple[Detector, Resize]:
     """The rules of a trained detector and how its images are resized, from what is written beside its weights."""
-    how = DetectionConfig.model_validate(info.settings or {})
-    return DETECTORS[info.design.head.name](len(info.classes), how), resizing(how, info.design.imgsz)
+    how, design = DetectionConfig.model_validate(info.settings or {}), info.design
+    return detector_for(design.head, len(info.classes), how), resizing(how, design.imgsz)
 
 
 def resizing(how: DetectionConfig, imgsz: HW) -> Resize:
     """To a short side where one is given, else to `imgsz` exactly."""
     return Resize(imgsz) if how.short_side is None else Resize(short=how.short_side, long=how.long_side)
+
+
+def divisor(resize: Resize) -> int:
+    """What the sides of a batch are padded to multiples of: images of exactly one size need no padding."""
+    return 1 if resize.exact is not None else DIVISOR
 
 
 def sizing(config: Config, commonest: HW) -> tuple[Resize, HW]:
