@@ -7,7 +7,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 # Names the Python it was made with, so another PYTHON makes a new .venv. Inside .venv, so the two cannot disagree.
 STAMP := .venv/.set-up-$(VERSION)
 
-.PHONY: help setup demo test check bench bench-gpu lock clean
+.PHONY: help setup demo test check docs bench bench-gpu lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | \
@@ -25,6 +25,9 @@ check: $(STAMP) ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(STAMP) ## write the pages that are generated: docs/configuration.md
+	$(BIN)/python -m fna.config_reference docs/configuration.md
 
 bench: $(STAMP) ## time and memory beside references, on this CPU, about 20 minutes (quick look: BENCH_FLAGS=--quick)
 	$(BIN)/python -m benchmarks $(BENCH_FLAGS)

@@ -26,7 +26,7 @@ ORDER = [
     "train",
     "search",
     "use report",
-    "pipeline flags",
+    "pipeline flags config_reference",
     "tasks.contract",
     "__init__",
     "demo study",
@@ -182,7 +182,7 @@ def test_architectures_need_only_the_standard_library() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["__init__", "errors", "threads", "arch", "tasks.kinds", "tasks.score", "config", "cli"]
+    "part", ["__init__", "errors", "threads", "arch", "tasks.kinds", "tasks.score", "config", "config_reference", "cli"]
 )
 def test_a_part_that_answers_at_once_loads_no_torch(part: str) -> None:
     names = [name for name in modules(PACKAGE) if part_of(name) == part]

@@ -173,19 +173,19 @@ class Search(Section):
         le=1,
         description="chance that a layer (or stage, see swap) leaves the seed's choice in a step before alphas start",
     )
-    batch: PositiveInt = 8
+    batch: PositiveInt = Field(8, description="images in a step, over all processes")
     augment: Augment = Augment()
-    optimizer: Optimizer = "adamw"
+    optimizer: Optimizer = Field("adamw", description="of the weights")
     optimizer_eps: PositiveFloat = Field(1e-8, description="of RMSprop; the authors have 1.0")
-    lr: PositiveFloat = 1e-3
-    lr_start: NonNegativeFloat = 1e-5
-    lr_end: NonNegativeFloat = Field(1e-5, description="of the cosine")
+    lr: PositiveFloat = Field(1e-3, description="learning rate of the weights after the warm-up")
+    lr_start: NonNegativeFloat = Field(1e-5, description="learning rate at the first step of the warm-up")
+    lr_end: NonNegativeFloat = Field(1e-5, description="learning rate at the end of the cosine")
     milestones: Milestones = Field(
         (), description="learning rate / 10 after each of these shares of the search, instead of the cosine"
     )
-    warmup_epochs: NonNegativeFloat = 1
+    warmup_epochs: NonNegativeFloat = Field(1, description="the learning rate rises linearly for so long")
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD and RMSprop, and AdamW's first beta")
-    weight_decay: NonNegativeFloat = 0.01
+    weight_decay: NonNegativeFloat = Field(0.01, description="of the weights")
     clip: NonNegativeFloat = Field(10.0, description="gradient norm limit, 0 for none")
     replicas: PositiveInt = Field(2, description="independent searches; their rank correlation is reported")
     combine: Literal["mean", "worst"] = Field(
@@ -205,9 +205,9 @@ class Search(Section):
     )
     trial_augment: Augment | None = Field(None, description="how trials change images; default: as adapt does")
     swap_batches: PositiveInt = Field(6, description="held-out batches on which each candidate is scored (swaps)")
-    alpha_lr: PositiveFloat = 1e-3
+    alpha_lr: PositiveFloat = Field(1e-3, description="learning rate of the alphas")
     alpha_betas: tuple[float, float] = Field((0.5, 0.999), description="Adam betas of the alphas")
-    alpha_weight_decay: NonNegativeFloat = 4e-5
+    alpha_weight_decay: NonNegativeFloat = Field(4e-5, description="of the alphas")
     alpha_clip: NonNegativeFloat = Field(35.0, description="gradient norm limit of the alphas, 0 for none")
     alpha_start: Literal["random", "seed"] = Field("random", description="alphas at 1e-3 normal, or favouring the seed")
     cost_weight: NonNegativeFloat = Field(9e-3, description="lambda of the loss")
@@ -219,23 +219,23 @@ class Adapt(Section):
     """Parameter adaptation (paper 3.2): remap the seed, refresh norm statistics, fine-tune."""
 
     init: Start = Field("remap", description=START_HELP)
-    steps: PositiveInt = 1000
+    steps: PositiveInt = Field(1000, description="steps of the fine-tuning")
     epochs: PositiveFloat | None = Field(None, description="passes over the training set, in place of steps")
     refresh_steps: NonNegativeInt = Field(50, description="batches to refresh batch-norm statistics before training")
-    batch: PositiveInt = 8
+    batch: PositiveInt = Field(8, description="images in a step, over all processes")
     augment: Augment = Augment()
-    optimizer: Optimizer = "adamw"
+    optimizer: Optimizer = Field("adamw", description="of backbone and head")
     optimizer_eps: PositiveFloat = Field(1e-8, description="of RMSprop; the authors have 1.0")
-    lr: PositiveFloat = 1e-3
-    lr_start: NonNegativeFloat = 1e-5
-    warmup_steps: NonNegativeInt = 50
+    lr: PositiveFloat = Field(1e-3, description="learning rate of the backbone after the warm-up")
+    lr_start: NonNegativeFloat = Field(1e-5, description="learning rate at the first step of the warm-up")
+    warmup_steps: NonNegativeInt = Field(50, description="the learning rate rises linearly for so many steps")
     power: NonNegativeFloat = Field(0.9, description="of the polynomial decay")
     milestones: Milestones = Field(
         (), description="learning rate / 10 after each of these shares of the steps, instead of the polynomial decay"
     )
     head_lr_factor: PositiveFloat = Field(2.0, description="learning rate of the head over that of the backbone")
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD and RMSprop, and AdamW's first beta")
-    weight_decay: NonNegativeFloat = 0.01
+    weight_decay: NonNegativeFloat = Field(0.01, description="of backbone and head")
     clip: NonNegativeFloat = Field(10.0, description="gradient norm limit, 0 for none")
     norm: Literal["batch", "frozen"] = Field(
         "batch", description="backbone norms: statistics of the batch, or the running ones as they were (small batches)"
@@ -246,9 +246,17 @@ class Adapt(Section):
 class Remap(Section):
     """How the seed's weights are mapped into another architecture (paper 3.1, 4.4)."""
 
-    width: Literal["first", "norm_scale", "std", "l1"] = "first"
-    kernel: Literal["centre", "dilate"] = "centre"
-    depth: Literal["copy", "identity"] = "copy"
+    width: Literal["first", "norm_scale", "std", "l1"] = Field(
+        "first",
+        description="expanded channels that are kept where there are fewer: the first, or those with the largest norm "
+        "scale, standard deviation or L1 norm",
+    )
+    kernel: Literal["centre", "dilate"] = Field(
+        "centre", description="a larger kernel: the seed's in the centre and zeros around, or spread out (Eq. 6)"
+    )
+    depth: Literal["copy", "identity"] = Field(
+        "copy", description="further layers of a stage: copies of its last one, or such silenced to the identity"
+    )
 
 
 class Evaluate(Section):
@@ -325,7 +333,9 @@ class Config(Section):
     devices: PositiveInt = Field(1, description="processes on this machine (on each node), one a device")
     nodes: PositiveInt = Field(1, description="machines, each with so many devices")
     sync_norm: bool = Field(True, description="with several processes: batch norms see the images of all of them")
-    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = Field(
+        "32", description="of the computation, as Lightning Fabric names it"
+    )
     compile: bool = Field(
         False, description="torch.compile the network that is fine-tuned; minutes to compile, see docs/performance.md"
     )

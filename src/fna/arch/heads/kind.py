@@ -62,7 +62,8 @@ class HeadKind:
         """The name, with the options that are not the kind's own: `fpn(width=64, taps=8+16)`."""
         own = {field.name: field.default for field in fields(self)}
         given = {key: getattr(self, key) for key in own if getattr(self, key) != own[key]}
-        return self.name + (f"({', '.join(f'{key}={_text(value)}' for key, value in given.items())})" if given else "")
+        options = ", ".join(f"{key}={option_text(value)}" for key, value in given.items())
+        return f"{self.name}({options})" if given else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,8 @@ def _is(value: object, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _text(value: object) -> str:
+def option_text(value: object) -> str:
+    """An option as it is written in the text of a head."""
     if isinstance(value, tuple):
         return "+".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
