@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from benchmarks.cases import Bench
-from fna.arch.arch import Tap, stem_conv
-from fna.arch.layers import MBConv
+from fna.arch.arch import Tap
+from fna.arch.layers import Skip
 from fna.arch.space import Space, space_places
 from fna.config import Adapt, Search
 from fna.data.samples import IGNORE
-from fna.nn.layers import ConvNormActivation, Layer
+from fna.nn.layers import Layer, Stem
 from fna.nn.supernet import SuperNet
 from fna.tasks.task import Batch
 
@@ -91,13 +91,11 @@ class OneByOne(nn.Module):
     def __init__(self, space: Space, taps: Sequence[Tap], output_stride: int, plain_norm: bool) -> None:
         super().__init__()
         self.taps = tuple(taps)
-        self.stem = ConvNormActivation(stem_conv(space.stem))
+        self.stem = Stem(space.frame, space.stem)
         stages: list[list[nn.ModuleDict]] = [[] for _ in space.stages]
         for place, candidates in space_places(space, output_stride=output_stride):
             plain = plain_norm and len(candidates) > 1
-            modules = {
-                str(op): Layer(place, op, plain) if isinstance(op, MBConv) else nn.Identity() for op in candidates
-            }
+            modules = {str(op): nn.Identity() if isinstance(op, Skip) else Layer(place, op, plain) for op in candidates}
             stages[place.stage].append(nn.ModuleDict(modules))
         self.stages = nn.ModuleList(nn.ModuleList(layers) for layers in stages)
         self.alphas = nn.ParameterList(torch.zeros(len(candidates)) for _, candidates in space.searched)
@@ -109,7 +107,7 @@ class OneByOne(nn.Module):
         sizes = [len(candidates) for _, candidates in supernet.space.searched]
         for choice in range(max(sizes)):
             path = tuple(
-                min(choice, sum(isinstance(op, MBConv) for op in ops) - 1) for _, ops in supernet.space.searched
+                min(choice, sum(not isinstance(op, Skip) for op in ops) - 1) for _, ops in supernet.space.searched
             )
             chosen = [[str(op) for op in stage] for stage in supernet.space.ops_on(path)]
             for name, tensor in supernet.path_weights(path).items():

@@ -22,7 +22,8 @@ from fna.data.check.check import check
 from fna.data.layouts.opening import open_data
 from fna.nn.network import assemble, build_supernet
 from fna.search.derive import derive
-from fna.weights.remap import Weights, remap
+from fna.weights.channels import Weights
+from fna.weights.remap import remap
 
 NAME = "small things"
 CITYSCAPES = (1024, 2048)

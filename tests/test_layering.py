@@ -18,7 +18,7 @@ ORDER = [
     "__version__ errors threads",
     "files tasks.kinds tasks.score",
     "arch",
-    "cost",
+    "cost families",
     "config",
     "nn weights data",
     "tasks",

@@ -9,8 +9,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fna.arch.arch import Arch, Stage
+from fna.arch.convs import Conv
 from fna.arch.heads import HEADS, describe, parse_head
-from fna.arch.layers import Conv, MBConv
+from fna.arch.layers import MBConv
 from fna.arch.space import named_space
 from fna.arch.zoo import build
 from fna.cost.count import (

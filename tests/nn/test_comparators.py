@@ -98,7 +98,7 @@ def test_torchvisions_networks_have_the_parameters_that_it_states_for_them() -> 
 def test_mnasnets_layers_as_data_are_those_of_torchvisions_module() -> None:
     assert count_backbone(MNASNET_B1, (97, 65)) == count_module(on_meta(mnasnet), (97, 65))
     depthwise = [part for part in mnasnet().modules() if isinstance(part, nn.Conv2d) and part.groups > 1]
-    ours = [place.convs(op)[-2] for place, op in placed(MNASNET_B1)]
+    ours = [place.block(op).convs[-2] for place, op in placed(MNASNET_B1)]
     assert [(c.cin, c.kernel, c.stride) for c in ours] == [
         (part.in_channels, part.kernel_size[0], part.stride[0]) for part in depthwise
     ]

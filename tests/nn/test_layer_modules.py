@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torchvision.models.mobilenetv2 import InvertedResidual
 
 from fna.arch.arch import Place
-from fna.arch.layers import Conv, MBConv
+from fna.arch.convs import Conv
+from fna.arch.layers import MBConv
 from fna.nn.layers import ConvNormActivation, Layer
 
 

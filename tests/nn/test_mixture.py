@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fna.arch.arch import Place
 from fna.arch.layers import MBConv, Op, Skip
 from fna.arch.space import Space, SpaceStage, space_places
-from fna.nn.supernet import MixedLayer, SharedLayer
+from fna.nn.mixed import MixedLayer, SharedLayer
 
 OPS: tuple[Op, ...] = (*(MBConv(k, e) for e in (3, 6) for k in (3, 5, 7)), Skip())
 NARROW: tuple[Op, ...] = (MBConv(3, 1), MBConv(5, 1), MBConv(3, 3))

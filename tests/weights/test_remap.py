@@ -15,7 +15,9 @@ from fna.errors import UserError
 from fna.nn.backbone import Backbone
 from fna.nn.layers import Layer
 from fna.nn.supernet import SuperNet
-from fna.weights.remap import Copy, centre, dilate, fit, plan, remap, select_channels
+from fna.weights.channels import select_channels
+from fna.weights.plan import Copy, plan
+from fna.weights.remap import centre, dilate, fit, remap
 from fna.weights.seeds import Seed, load_file
 
 SEEDS = ["mobilenet_v2_w035_imagenet.safetensors", "mobilenet_v2_w100_imagenet.safetensors"]
@@ -63,14 +65,14 @@ def test_a_shallower_stage_takes_the_first_layers() -> None:
 
 
 def test_every_candidate_of_a_layer_starts_from_the_same_seed_layer_and_the_identity_from_none() -> None:
-    space = expand(one_stage(MBConv(3, 6)), depths=[2], kernels=[3, 5], expansions=[3])
+    space = expand(one_stage(MBConv(3, 6)), depths=[2], kernels=[3, 5], expansions=[6])
     assert Skip() in space.stages[0].candidates[1]
     assert plan(one_stage(MBConv(3, 6)), space) == (
         Copy("stem", "stem"),
-        Copy("stages.0.0.k3_e3", "stages.0.0"),
-        Copy("stages.0.0.k5_e3", "stages.0.0"),
-        Copy("stages.0.1.k3_e3", "stages.0.0", added=True),
-        Copy("stages.0.1.k5_e3", "stages.0.0", added=True),
+        Copy("stages.0.0.k3_e6", "stages.0.0"),
+        Copy("stages.0.0.k5_e6", "stages.0.0"),
+        Copy("stages.0.1.k3_e6", "stages.0.0", added=True),
+        Copy("stages.0.1.k5_e6", "stages.0.0", added=True),
     )
 
 
@@ -146,12 +148,16 @@ def small_layer() -> dict[str, Tensor]:
     }
 
 
+BLOCK = MBConv(3, 2).block(2, 2)
+"""What such a layer is."""
+
+
 # By hand. |scale|: .1 .9 .3 .2 -> 1, 2. Std of a pair is |a - b| / sqrt(2): 0, 2, 4, 1 (times .71) -> 2, 1.
 # L1: 6, 2, 4, 3 -> 0, 2. Indices ascending.
 @pytest.mark.parametrize(("strategy", "kept"), [("norm_scale", [1, 2]), ("std", [1, 2]), ("l1", [0, 2])])
 def test_the_top_channels_are_kept_in_order_in_every_tensor_of_the_layer(strategy: str, kept: list[int]) -> None:
     layer = small_layer()
-    chosen = select_channels(layer, 2, strategy)
+    chosen = select_channels(layer, BLOCK, {"hidden": 2}, strategy)
     assert chosen["expand.norm.weight"].tolist() == kept
     assert chosen["depthwise.conv.weight"][:, 0, 0, 0].tolist() == kept
     assert torch.equal(chosen["expand.conv.weight"], layer["expand.conv.weight"][kept])
@@ -163,21 +169,20 @@ def test_the_top_channels_are_kept_in_order_in_every_tensor_of_the_layer(strateg
 
 @pytest.mark.parametrize(("strategy", "kept"), [("norm_scale", [1, 2, 3]), ("std", [1, 2, 3]), ("l1", [0, 2, 3])])
 def test_three_channels_by_hand(strategy: str, kept: list[int]) -> None:
-    assert select_channels(small_layer(), 3, strategy)["expand.norm.weight"].tolist() == kept
+    assert select_channels(small_layer(), BLOCK, {"hidden": 3}, strategy)["expand.norm.weight"].tolist() == kept
 
 
 @pytest.mark.parametrize("strategy", ["first", "norm_scale", "std", "l1"])
 def test_a_wider_layer_has_nothing_to_choose(strategy: str) -> None:
     layer = small_layer()
-    assert select_channels(layer, 4, strategy) == layer
-    assert select_channels(layer, 6, strategy) == layer
+    assert select_channels(layer, BLOCK, {"hidden": 4}, strategy) == layer
+    assert select_channels(layer, BLOCK, {"hidden": 6}, strategy) == layer
 
 
-def test_a_layer_without_expansion_is_ranked_by_its_depthwise_convolution() -> None:
+@pytest.mark.parametrize("strategy", ["first", "norm_scale", "std", "l1"])
+def test_a_layer_without_expansion_keeps_the_leading_channels_as_the_layer_before_it_does(strategy: str) -> None:
     layer = {name: t for name, t in small_layer().items() if not name.startswith("expand")}
-    layer["depthwise.conv.weight"] *= torch.tensor([1.0, -3.0, 1.0, 0.5])[:, None, None, None]
-    # Nine equal taps of 0, -3, 2, 1.5: by L1 channels 1 and 2.
-    assert select_channels(layer, 2, "l1")["depthwise.norm.weight"].tolist() == pytest.approx([-0.9, 0.3])
+    assert select_channels(layer, MBConv(3, 1).block(4, 2), {"in": 2, "out": 2}, strategy) == layer
 
 
 @pytest.mark.parametrize("strategy", ["first", "norm_scale", "std", "l1"])
@@ -237,12 +242,12 @@ def test_growing_a_layer_keeps_what_it_computes(shared: Path, file: str, change:
     for s, i in ((1, 0), (3, 2), (6, 0)):  # a strided layer, one with a residual, and the last one
         stage, cin = seed.arch.stages[s], seed.arch.stages[s - 1].channels if i == 0 else seed.arch.stages[s].channels
         place = Place(f"stages.{s}.{i}", s, cin, stage.channels, stage.stride if i == 0 else 1, 1, (9, 9))
-        small, large = Layer(place, stage.layers[i]).eval(), Layer(place, grown.stages[s].layers[i]).eval()
+        small, large = (Layer(place, arch.stages[s].layers[i]).double().eval() for arch in (seed.arch, grown))
         for layer, whole in ((small, weights), (large, target)):
             prefix = f"{place.name}."
             layer.load_state_dict({n.removeprefix(prefix): t for n, t in whole.items() if n.startswith(prefix)})
-        x = torch.randn(2, cin, 9, 9)
-        torch.testing.assert_close(large(x), small(x), rtol=1e-5, atol=1e-5)
+        x = torch.randn(2, cin, 9, 9, dtype=torch.double)
+        torch.testing.assert_close(large(x), small(x), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("file", SEEDS)

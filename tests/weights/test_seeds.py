@@ -124,7 +124,10 @@ def test_harmless_differences_are_accepted(state: dict[str, Tensor], change: Cal
             {"features.4.conv.2.weight": torch.zeros(8, 40, 1, 1)},
             r"'features.4.conv.2.weight' has shape \(8, 40, 1, 1\)",
         ),
-        ({"features.2.conv.0.0.weight": torch.zeros(48, 7, 1, 1)}, "'features.2.conv.0.0.weight' expands 7 .* to 48"),
+        (
+            {"features.2.conv.0.0.weight": torch.zeros(48, 7, 1, 1)},
+            r"'features.2.conv.0.0.weight' .*needs \(48, 8, 1, 1\)",
+        ),
         ({"features.5.conv.1.0.weight": torch.zeros(48, 1, 3)}, r"'features.5.conv.1.0.weight' has shape \(48, 1, 3\)"),
         ({"features.5.conv.1.0.weight": torch.zeros(48, 1, 2, 2)}, "'features.5.conv.1.0.weight' .* odd k"),
         ({"features.5.conv.1.0.weight": torch.zeros(0, 1, 3, 3)}, "'features.5.conv.1.0.weight'"),

@@ -8,12 +8,13 @@ from operator import mul
 from pathlib import Path
 from typing import Any, Protocol
 
-from fna.arch.layers import Conv, MBConv, Op, Skip, parse_op
+from fna.arch.convs import Block
+from fna.arch.frame import MOBILENET_V2, Frame
+from fna.arch.layers import LayerOp, Op, Skip, parse_op
 from fna.arch.parsing import json_object, parse_json, positive, read_arch_file
 from fna.errors import UserError
 
 HW = tuple[int, int]
-STEM_STRIDE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Stage:
 
     channels: int
     stride: int
-    layers: tuple[MBConv, ...]
+    layers: tuple[LayerOp, ...]
 
     def __post_init__(self) -> None:
         positive("stage channels", self.channels)
@@ -36,7 +37,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Arch:
-    """A MobileNetV2-like backbone: stem (3x3, stride 2), stages, and the width of the last 1x1 convolution.
+    """A backbone: the stem's channels, stages, and the width of the last 1x1 convolution; all else is in its frame.
 
     The last convolution belongs to the classifier; dense heads read the stages and leave it out.
     """
@@ -44,6 +45,7 @@ class Arch:
     stem: int
     stages: tuple[Stage, ...]
     last: int = 1280
+    frame: Frame = MOBILENET_V2
 
     def __post_init__(self) -> None:
         positive("stem", self.stem)
@@ -58,14 +60,18 @@ class Arch:
         )
 
     def to_json(self) -> str:
-        """Readable JSON, one line per stage; `Arch.from_json` reads it back to an equal value."""
+        """Readable JSON, one line per stage; `Arch.from_json` reads it back to an equal value.
+
+        A frame other than MobileNetV2's is written as what differs.
+        """
         stages = ",\n".join(
             "    " + json.dumps({"channels": s.channels, "stride": s.stride, "layers": list(map(str, s.layers))})
             for s in self.stages
         )
+        frame = f',\n  "frame": {json.dumps(self.frame.data)}' if self.frame.data else ""
         return (
             f'{{\n  "format": "fna-arch-1",\n  "stem": {self.stem},\n  "stages": [\n{stages}\n  ],\n'
-            f'  "last": {self.last}\n}}\n'
+            f'  "last": {self.last}{frame}\n}}\n'
         )
 
     @staticmethod
@@ -95,7 +101,7 @@ class Arch:
     @property
     def strides(self) -> tuple[int, ...]:
         """Input pixels per output pixel of the stages, before any dilation."""
-        return tuple(accumulate((stage.stride for stage in self.stages), mul, initial=STEM_STRIDE))[1:]
+        return tuple(accumulate((stage.stride for stage in self.stages), mul, initial=self.frame.stem_stride))[1:]
 
 
 class Outputs(Protocol):
@@ -114,12 +120,13 @@ class Outputs(Protocol):
 
 
 def _arch_from_data(data: Any) -> Arch:
-    top = json_object("the architecture", data, ("format", "stem", "stages", "last"))
+    top = json_object("the architecture", data, ("format", "stem", "stages", "last"), ("frame",))
     if top["format"] != "fna-arch-1":
         raise UserError(f"format is {top['format']!r}, this version reads 'fna-arch-1'")
     if not isinstance(top["stages"], list):
         raise UserError(f"stages must be a list, got {type(top['stages']).__name__}")
-    return Arch(top["stem"], tuple(_stage_from_data(f"stage {s}", d) for s, d in enumerate(top["stages"])), top["last"])
+    stages = tuple(_stage_from_data(f"stage {s}", d) for s, d in enumerate(top["stages"]))
+    return Arch(top["stem"], stages, top["last"], Frame.from_data(top.get("frame", {})))
 
 
 def _stage_from_data(where: str, data: Any) -> Stage:
@@ -135,7 +142,7 @@ def _stage_from_data(where: str, data: Any) -> Stage:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a layer stands: its name, channels, stride, dilation and the size of its input in pixels."""
+    """Where a layer stands: its name, channels, stride, dilation, the size of its input in pixels, and the frame."""
 
     name: str
     stage: int
@@ -144,15 +151,16 @@ class Place:
     stride: int
     dilation: int
     in_hw: HW
+    frame: Frame = MOBILENET_V2
 
     @property
     def out_hw(self) -> HW:
         """Size of the output in pixels."""
         return shrink(self.in_hw, self.stride)
 
-    def convs(self, op: Op) -> tuple[Conv, ...]:
-        """The convolutions of `op` at this place."""
-        return op.convs(self.cin, self.cout, self.stride, self.dilation)
+    def block(self, op: Op) -> Block:
+        """What `op` is at this place."""
+        return self.frame.styled(op.block(self.cin, self.cout, self.stride, self.dilation))
 
 
 def parse_imgsz(text: str) -> HW:
@@ -168,18 +176,12 @@ def shrink(hw: HW, stride: int) -> HW:
     return (-(-hw[0] // stride), -(-hw[1] // stride))
 
 
-def stem_conv(channels: int) -> Conv:
-    """The first convolution of every network of this family."""
-    return Conv("", 3, channels, 3, stride=STEM_STRIDE)
-
-
-def last_conv(cin: int, channels: int) -> Conv:
-    """The last 1x1 convolution, part of the classifier."""
-    return Conv("", cin, channels, 1)
-
-
 def places(
-    stem: int, stages: tuple[tuple[int, int, int], ...], imgsz: HW = (224, 224), output_stride: int = 32
+    stem: int,
+    stages: tuple[tuple[int, int, int], ...],
+    imgsz: HW = (224, 224),
+    output_stride: int = 32,
+    frame: Frame = MOBILENET_V2,
 ) -> Iterator[Place]:
     """Every layer's place, from (channels, stride, number of layers) per stage.
 
@@ -188,23 +190,24 @@ def places(
     """
     if output_stride not in (8, 16, 32):
         raise UserError(f"output stride must be 8, 16 or 32, got {output_stride!r}")
-    cin, hw, reached, dilation = stem, shrink(imgsz, STEM_STRIDE), STEM_STRIDE, 1
+    reached = frame.stem_stride
+    cin, hw, dilation = stem, shrink(imgsz, reached), 1
     for s, (channels, stage_stride, depth) in enumerate(stages):
         stride = stage_stride
         if reached * stride > output_stride:
             dilation, stride = dilation * stride, 1
         reached *= stride
         for i in range(depth):
-            place = Place(f"stages.{s}.{i}", s, cin, channels, stride, dilation, hw)
+            place = Place(f"stages.{s}.{i}", s, cin, channels, stride, dilation, hw, frame)
             yield place
             cin, hw, stride = channels, place.out_hw, 1
 
 
-def placed(arch: Arch, imgsz: HW = (224, 224), output_stride: int = 32) -> list[tuple[Place, MBConv]]:
+def placed(arch: Arch, imgsz: HW = (224, 224), output_stride: int = 32) -> list[tuple[Place, LayerOp]]:
     """Every stage layer of `arch` with its place at `imgsz` (height, width)."""
     shape = tuple((stage.channels, stage.stride, len(stage.layers)) for stage in arch.stages)
     layers = [layer for stage in arch.stages for layer in stage.layers]
-    return list(zip(places(arch.stem, shape, imgsz, output_stride), layers, strict=True))
+    return list(zip(places(arch.stem, shape, imgsz, output_stride, arch.frame), layers, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +223,15 @@ def tap_channels(arch: Outputs, tap: Tap) -> int:
     if not tap.expanded:
         return arch.channels[tap.stage]
     assert isinstance(arch, Arch)  # other backbones have no expanded tensors
-    cin = arch.stages[tap.stage - 1].channels if tap.stage else arch.stem
-    return cin * arch.stages[tap.stage].layers[0].expansion
+    return next(place.block(op).inside_channels for place, op in placed(arch) if place.stage == tap.stage)
 
 
 def tap_stride(arch: Outputs, tap: Tap, output_stride: int = 32) -> int:
     """Input pixels per pixel of the tapped tensor; an expanded tensor comes before its layer's own stride."""
-    before = (STEM_STRIDE, *arch.strides)
-    return min(before[tap.stage + (not tap.expanded)], output_stride)
+    if not tap.expanded:
+        return min(arch.strides[tap.stage], output_stride)
+    assert isinstance(arch, Arch)  # other backbones have no expanded tensors
+    return min((arch.frame.stem_stride, *arch.strides)[tap.stage], output_stride)
 
 
 def deepest(arch: Outputs) -> Tap:

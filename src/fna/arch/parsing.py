@@ -35,16 +35,17 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return data
 
 
-def json_object(where: str, data: Any, allowed: tuple[str, ...]) -> dict[str, Any]:
-    """`data`, or a UserError where it is no JSON object with exactly the keys `allowed`."""
+def json_object(where: str, data: Any, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    """`data`, or a UserError where it is no JSON object with all keys `needed` and no others but those `optional`."""
+    allowed = needed + optional
     if not isinstance(data, dict):
         raise UserError(f"{where} must be an object with {', '.join(allowed)}, got {type(data).__name__}")
     for key in data:
         if key not in allowed:
             raise unknown(f"key in {where}", key, allowed)
-    for key in allowed:
+    for key in needed:
         if key not in data:
-            raise UserError(f"{where} has no {key!r}; it needs {', '.join(allowed)}")
+            raise UserError(f"{where} has no {key!r}; it needs {', '.join(needed)}")
     return data
 
 

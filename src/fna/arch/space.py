@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fna.arch.arch import HW, Arch, Place, Stage, Tap, places
 from fna.arch.decision import Decision, Path
+from fna.arch.frame import MOBILENET_V2, Frame
 from fna.arch.heads import HEADS, describe
-from fna.arch.layers import MBConv, Op, Skip
+from fna.arch.layers import LayerOp, Op, Skip
 from fna.errors import UserError, unknown
 
 SPACES: dict[str, tuple[tuple[int, ...], str]] = {
@@ -30,10 +31,16 @@ class SpaceStage:
     candidates: tuple[tuple[Op, ...], ...]
 
 
-def largest_op(candidates: Sequence[Op]) -> MBConv:
-    """The widest expansion with the largest kernel among the candidates."""
-    ops = [op for op in candidates if isinstance(op, MBConv)]
-    return MBConv(max(op.kernel for op in ops), max(op.expansion for op in ops))
+def largest_op(candidates: Sequence[Op]) -> LayerOp:
+    """The widest expansion with the largest kernel among the candidates; a UserError where they differ in more."""
+    ops = [op for op in candidates if not isinstance(op, Skip)]
+    kinds = {replace(op, kernel=1, expansion=1) for op in ops}
+    if len(kinds) != 1:
+        raise UserError(
+            f"candidates that share weights must be of one kind, got {', '.join(map(str, ops))}; "
+            "give each its own weights with --search.share false"
+        )
+    return replace(ops[0], kernel=max(op.kernel for op in ops), expansion=max(op.expansion for op in ops))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,7 @@ class Space:
     stem: int
     stages: tuple[SpaceStage, ...]
     last: int
+    frame: Frame = MOBILENET_V2
 
     @property
     def searched(self) -> tuple[tuple[str, tuple[Op, ...]], ...]:
@@ -61,7 +69,7 @@ class Space:
             SpaceStage(stage.channels, stage.stride, tuple((largest_op(layer),) for layer in stage.candidates))
             for stage in self.stages
         )
-        return Space(self.stem, stages, self.last)
+        return replace(self, stages=stages)
 
     @property
     def size_log10(self) -> float:
@@ -98,7 +106,7 @@ class Space:
             own = tuple(seed_path[first : first + len(layers)])
             name = f"stages.{s}" if len(layers) > 1 else self.searched[first][0]
             first += len(layers)
-            ops = [op for op in layers[-1] if isinstance(op, MBConv)]
+            ops = [op for op in layers[-1] if not isinstance(op, Skip)]
             deep = [d for d in range(len(layers) + 1) if all(Skip() in candidates for candidates in layers[d:])]
             uniform = [
                 tuple(
@@ -124,10 +132,10 @@ class Space:
     def pick(self, path: Sequence[int]) -> Arch:
         """The architecture on `path`; identities vanish and later layers of the stage move up."""
         stages = tuple(
-            Stage(stage.channels, stage.stride, tuple(op for op in ops if isinstance(op, MBConv)))
+            Stage(stage.channels, stage.stride, tuple(op for op in ops if not isinstance(op, Skip)))
             for stage, ops in zip(self.stages, self.ops_on(path), strict=True)
         )
-        return Arch(self.stem, stages, self.last)
+        return Arch(self.stem, stages, self.last, self.frame)
 
     def path_of(self, arch: Arch) -> Path:
         """The path that gives `arch`, missing layers as identities at the stage's end."""
@@ -152,45 +160,62 @@ def _stage_text(layers: Sequence[Sequence[Op]], option: Path) -> str:
     return " ".join(op for op in ops if op != "skip") or "skip"
 
 
-def _nearest(candidates: Sequence[Op], op: MBConv) -> int:
-    """The candidate `op`, or the one with its kernel where the layer lacks its expansion."""
-    if op in candidates:
-        return candidates.index(op)
-    return next(i for i, other in enumerate(candidates) if isinstance(other, MBConv) and other.kernel == op.kernel)
+def _nearest(candidates: Sequence[Op], op: LayerOp) -> int:
+    """The candidate with the kernel and expansion of `op`, or one with its kernel where the layer lacks the two."""
+    alike = [(c, other) for c, other in enumerate(candidates) if not isinstance(other, Skip)]
+    alike = [(c, other) for c, other in alike if other.kernel == op.kernel]
+    return next((c for c, other in alike if other.expansion == op.expansion), alike[0][0])
+
+
+def expands(stage: Stage) -> bool:
+    """Whether all of a stage's layers are wider inside than their input, so that there is an expansion to search."""
+    return all(layer.expansion > 1 for layer in stage.layers)
 
 
 def expand(
     seed: Arch,
     depths: Sequence[int] = SPACES["segmentation"][0],
     kernels: Sequence[int] = KERNELS,
-    expansions: Sequence[int] = EXPANSIONS,
+    expansions: Sequence[float] = EXPANSIONS,
     taps: Sequence[Tap] = (),
+    searched: Sequence[int] | None = None,
 ) -> Space:
     """Expand a seed to a space (paper 3.2).
 
-    Searched are the stages whose seed layers all expand by 6; `depths` has one number of layers for each of them. The
-    identity is a candidate everywhere but in a stage's first layer, which changes the width. A layer whose expanded
-    tensor one of the `taps` reads only gets candidates of the seed's expansion: the head needs one width.
+    Searched are the stages named in `searched`, else those whose seed layers all expand; `depths` has one number of
+    layers for each of them. The candidates of a layer are of the kind of the seed layer that it starts from, with its
+    gate, activation and groups, and vary in kernel and expansion; the seed's own is always one of them. The identity is
+    a candidate everywhere but in a stage's first layer, which changes the width. A layer whose expanded tensor one of
+    the `taps` reads only gets candidates of the seed's expansion: the head needs one width.
     """
-    for name, values in (("depths", depths), ("kernels", kernels), ("expansions", expansions)):
+    for name, values in (("depths", depths), ("kernels", kernels)):
         if not values or any(not isinstance(v, int) or v < 1 for v in values):
             raise UserError(f"{name} must be whole numbers of at least 1, got {list(values)}")
-    searched = [s for s, stage in enumerate(seed.stages) if all(layer.expansion == 6 for layer in stage.layers)]
-    if len(depths) != len(searched):
-        raise UserError(
-            f"the seed has {len(searched)} searched stages, depths has {len(depths)} numbers: {list(depths)}"
-        )
-    room = dict(zip(searched, depths, strict=True))
+    if not expansions or any(not v > 0 for v in expansions):
+        raise UserError(f"expansions must be numbers above 0, got {list(expansions)}")
+    chosen = [s for s, stage in enumerate(seed.stages) if expands(stage)] if searched is None else list(searched)
+    if len(depths) != len(chosen):
+        raise UserError(f"the seed has {len(chosen)} searched stages, depths has {len(depths)} numbers: {list(depths)}")
+    room = dict(zip(chosen, depths, strict=True))
     read_inside = {tap.stage for tap in taps if tap.expanded}
     stages = []
     for s, stage in enumerate(seed.stages):
         candidates: tuple[tuple[Op, ...], ...] = tuple((layer,) for layer in stage.layers)
         if s in room:
-            first = (stage.layers[0].expansion,) if s in read_inside else expansions
-            rest: tuple[Op, ...] = (*(MBConv(k, e) for e in expansions for k in kernels), Skip())
-            candidates = (tuple(MBConv(k, e) for e in first for k in kernels), *[rest] * (room[s] - 1))
+            seeds = [stage.layers[min(i, len(stage.layers) - 1)] for i in range(room[s])]
+            first = (seeds[0].expansion,) if s in read_inside else expansions
+            candidates = (
+                _candidates(seeds[0], kernels, first),
+                *((*_candidates(own, kernels, expansions), Skip()) for own in seeds[1:]),
+            )
         stages.append(SpaceStage(stage.channels, stage.stride, candidates))
-    return Space(seed.stem, tuple(stages), seed.last)
+    return Space(seed.stem, tuple(stages), seed.last, seed.frame)
+
+
+def _candidates(own: LayerOp, kernels: Sequence[int], expansions: Sequence[float]) -> tuple[Op, ...]:
+    """Layers of the kind of `own` in all kernels and expansions, and itself."""
+    varied: tuple[Op, ...] = tuple(replace(own, kernel=k, expansion=e) for e in expansions for k in kernels)
+    return varied if own in varied else (*varied, own)
 
 
 def named_space(seed: Arch, name: str) -> Space:
@@ -206,7 +231,7 @@ def space_places(space: Space, imgsz: HW = (224, 224), output_stride: int = 32) 
     """Every layer's place and candidates."""
     shape = tuple((stage.channels, stage.stride, len(stage.candidates)) for stage in space.stages)
     candidates = [layer for stage in space.stages for layer in stage.candidates]
-    return list(zip(places(space.stem, shape, imgsz, output_stride), candidates, strict=True))
+    return list(zip(places(space.stem, shape, imgsz, output_stride, space.frame), candidates, strict=True))
 
 
 def searched_places(space: Space, imgsz: HW, output_stride: int = 32) -> list[tuple[Place, tuple[Op, ...]]]:

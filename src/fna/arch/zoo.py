@@ -4,7 +4,7 @@ import math
 import re
 
 from fna.arch.arch import Arch, Stage
-from fna.arch.layers import MBConv, parse_op
+from fna.arch.layers import MBConv, divisible_by_8, parse_op
 from fna.errors import UserError, unknown
 
 CHANNELS = (16, 24, 32, 64, 96, 160, 320)
@@ -54,10 +54,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
 
 
 def scaled_channels(channels: int, width: float) -> int:
-    """MobileNetV2's width rule: the nearest multiple of 8, never less than 90 % of the exact value, at least 8."""
-    exact = channels * width
-    rounded = max(8, int(exact + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * exact else rounded
+    """`channels` times `width` by MobileNetV2's width rule."""
+    return divisible_by_8(channels * width)
 
 
 def build(name: str, width: float = 1.0) -> Arch:

@@ -8,10 +8,11 @@ convention under which the paper's tables come out). Parameters are all learned 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from fna.arch.arch import HW, Arch, Outputs, Place, placed, shrink, stem_conv
+from fna.arch.arch import HW, Arch, Outputs, Place, placed, shrink
+from fna.arch.convs import Conv, Gate
 from fna.arch.design import Design
 from fna.arch.heads import Head, grid
-from fna.arch.layers import Conv, Op
+from fna.arch.layers import Op
 from fna.arch.space import Space, searched_places
 from fna.errors import UserError
 
@@ -57,19 +58,33 @@ def total(parts: Iterable[Count]) -> Count:
 
 
 def count_op(place: Place, op: Op) -> Count:
-    """One layer at its place: convolutions before the strided one run at the input size, the others at the output."""
-    counts, hw = [], place.in_hw
-    for conv in place.convs(op):
-        hw = shrink(hw, conv.stride)
-        counts.append(count_conv(conv, hw))
+    """One layer at its place.
+
+    Convolutions before the strided one run at the input size, the others at the output; a gate runs on one pixel.
+    """
+    block, hw = place.block(op), place.in_hw
+    counts = []
+    for part in block.parts:
+        if isinstance(part, Gate):
+            counts += [count_conv(conv, (1, 1)) for conv in (part.squeeze, part.excite)]
+        else:
+            hw = shrink(hw, part.stride)
+            counts.append(count_conv(part, hw))
+    if isinstance(block.shortcut, Conv):
+        counts.append(count_conv(block.shortcut, place.out_hw))
     return total(counts)
+
+
+def count_stem(arch: Arch, imgsz: HW) -> Count:
+    """The first convolution at `imgsz` (height, width)."""
+    return count_conv(arch.frame.stem(arch.stem), shrink(imgsz, 2))
 
 
 def count_backbone(arch: Arch, imgsz: HW, output_stride: int = 32) -> Count:
     """Stem and stages at `imgsz` (height, width), without the last 1x1 convolution."""
     check_imgsz(imgsz)
     layers = (count_op(place, op) for place, op in placed(arch, imgsz, output_stride))
-    return count_conv(stem_conv(arch.stem), shrink(imgsz, 2)) + total(layers)
+    return count_stem(arch, imgsz) + total(layers)
 
 
 def count_head(head: Head, arch: Outputs, imgsz: HW, output_stride: int = 32) -> Count:

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
 
-from fna.arch.arch import Arch, Tap, placed, stem_conv, tap_channels, tap_stride
-from fna.nn.layers import ConvNormActivation, Layer
+from fna.arch.arch import Arch, Tap, placed, tap_channels, tap_stride
+from fna.nn.layers import Layer, Stem
 
 
 class Backbone(nn.Module):
@@ -20,7 +20,7 @@ class Backbone(nn.Module):
         self.taps = tuple(taps) or (Tap(len(arch.stages) - 1),)
         self.channels = [tap_channels(arch, tap) for tap in self.taps]
         self.strides = [tap_stride(arch, tap, output_stride) for tap in self.taps]
-        self.stem = ConvNormActivation(stem_conv(arch.stem))
+        self.stem = Stem(arch.frame, arch.stem)
         stages: list[list[Layer]] = [[] for _ in arch.stages]
         for place, op in placed(arch, output_stride=output_stride):
             stages[place.stage].append(Layer(place, op))

@@ -4,16 +4,21 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fna.arch.arch import Place
+from fna.arch.convs import Block, Conv, Gate
+from fna.arch.frame import Frame
 from fna.arch.heads import Head
-from fna.arch.layers import Conv, MBConv
+from fna.arch.layers import LayerOp
 
 ACTIVATIONS: dict[str | None, Callable[[], nn.Module]] = {
     "relu6": partial(nn.ReLU6, inplace=True),
     "relu": partial(nn.ReLU, inplace=True),
     "sigmoid": nn.Sigmoid,
+    "hardswish": partial(nn.Hardswish, inplace=True),
+    "hardsigmoid": partial(nn.Hardsigmoid, inplace=True),
     None: nn.Identity,
 }
 
@@ -35,6 +40,23 @@ class StridedConv2d(nn.Conv2d):
         return super().forward(input)
 
 
+class SameConv2d(StridedConv2d):
+    """TensorFlow's SAME padding: as many zeros as the stride needs, an odd one at the end."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, cin, H, W) -> (N, cout, ceil(H / stride), ceil(W / stride))."""
+        return super().forward(pad_same(input, self.kernel_size[0], self.stride[0], self.dilation))
+
+
+def pad_same(x: Tensor, kernel: int, stride: int, dilation: tuple[int, ...]) -> Tensor:
+    """(N, C, H, W) with the zeros of TensorFlow's SAME padding around it."""
+    margins: list[int] = []
+    for size, step in zip(x.shape[:1:-1], dilation[::-1], strict=True):
+        missing = max(0, (-(-size // stride) - 1) * stride + (kernel - 1) * step + 1 - size)
+        margins += [missing // 2, missing - missing // 2]
+    return F.pad(x, margins)
+
+
 class ConvNormActivation(nn.Module):
     """One `Conv` record as a module: `conv`, `norm`, `activation`.
 
@@ -44,23 +66,19 @@ class ConvNormActivation(nn.Module):
 
     def __init__(self, conv: Conv, plain_norm: bool = False) -> None:
         super().__init__()
-        kind = StridedConv2d if conv.stride > 1 and conv.kernel > 1 else nn.Conv2d
-        self.conv = kind(
-            conv.cin,
-            conv.cout,
-            conv.kernel,
-            conv.stride,
-            conv.padding,
-            conv.dilation,
-            conv.groups,
-            bias=conv.bias,
-        )
+        dilation = conv.dilation if isinstance(conv.dilation, tuple) else (conv.dilation, conv.dilation)
+        padding: tuple[int, int] = (0, 0) if conv.uneven else conv.padding
+        strided = StridedConv2d if conv.stride > 1 and conv.kernel > 1 else nn.Conv2d
+        kind = SameConv2d if conv.uneven else strided
+        self.conv = kind(conv.cin, conv.cout, conv.kernel, conv.stride, padding, dilation, conv.groups, bias=conv.bias)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out")
         if self.conv.bias is not None:
             nn.init.zeros_(self.conv.bias)
         self.norm: nn.Module = nn.Identity()
         if conv.norm:
-            self.norm = nn.BatchNorm2d(conv.cout, affine=not plain_norm, track_running_stats=not plain_norm)
+            self.norm = nn.BatchNorm2d(
+                conv.cout, conv.epsilon, affine=not plain_norm, track_running_stats=not plain_norm
+            )
         self.activation = ACTIVATIONS[conv.activation]()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,25 +86,57 @@ class ConvNormActivation(nn.Module):
         return self.activation(self.norm(self.conv(x)))
 
 
-class Layer(nn.Module):
-    """An inverted residual layer at its place; the input is added where shapes allow."""
+class Stem(ConvNormActivation):
+    """The first convolution, and the maximum after it where the family has one."""
 
-    def __init__(self, place: Place, op: MBConv, plain_norm: bool = False) -> None:
+    def __init__(self, frame: Frame, channels: int) -> None:
+        super().__init__(frame.stem(channels))
+        self.pool = frame.stem_pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, channels, ceil(H / stride), ceil(W / stride)), the stride being the frame's."""
+        y = super().forward(x)
+        return F.max_pool2d(y, 3, 2, 1) if self.pool else y
+
+
+class Layer(nn.Module):
+    """A layer at its place: its convolutions by name, run as its block says."""
+
+    def __init__(self, place: Place, op: LayerOp, plain_norm: bool = False) -> None:
         super().__init__()
-        for conv in place.convs(op):
+        self.block = place.block(op)
+        for conv in self.block.convs:
             self.add_module(conv.name, ConvNormActivation(conv, plain_norm))
-        self.residual = place.stride == 1 and place.cin == place.cout
+
+    @property
+    def residual(self) -> bool:
+        """Whether the input itself is added."""
+        return self.block.shortcut is True
 
     def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The expanded tensor (N, cin * expansion, H, W), and the output as `forward`."""
-        expanded = y = self.get_submodule("expand")(x) if hasattr(self, "expand") else x
-        for name, part in self.named_children():
-            y = y if name == "expand" else part(y)
-        return expanded, x + y if self.residual else y
+        """The expanded tensor (N, channels, H, W), and the output as `forward`."""
+        return run_block(self.block, x, lambda conv, y: self._modules[conv.name](y))  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, cin, H, W) -> (N, cout, ceil(H / stride), ceil(W / stride))."""
         return self.both(x)[1]
+
+
+def run_block(block: Block, x: Tensor, apply: Callable[[Conv, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """The expanded tensor and the output of a block, each of whose convolutions `apply` runs; (N, C, H, W) each."""
+    inside = y = x
+    for part in block.parts:
+        if isinstance(part, Gate):
+            y = y * apply(part.excite, apply(part.squeeze, y.mean((2, 3), keepdim=True)))
+        else:
+            y = apply(part, y)
+            inside = y if part.name == block.inside else inside
+    if block.shortcut is True:
+        y = x + y
+    elif isinstance(block.shortcut, Conv):
+        y = apply(block.shortcut, x) + y
+    # Activations go by the names of torch's functions.
+    return inside, getattr(F, block.activation)(y) if block.activation else y
 
 
 def build_convs(head: Head) -> nn.ModuleDict:

@@ -6,11 +6,13 @@ backward pass (two norms and a 1x1 convolution, which cost little beside the dep
 share their expanded channels also share the work, and each candidate's probability is a factor of its last norm's scale
 and shift, so that weighting costs nothing.
 
+That is for inverted residuals of convolutions alone, `fusible` says which; all others run one by one.
+
 Batch norms use their statistics of the batch in training mode, and leave their running ones alone: those belong to
 single paths, and only evaluation mode reads them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +20,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fna.arch.layers import Conv
+from fna.arch.convs import Block, Conv
 from fna.nn import sync_norm
 
 Moments = tuple[Tensor, Tensor]
 """Mean and inverse standard deviation of each channel; empty tensors where the running ones serve."""
+
+
+aten = torch.ops.aten
+ACTIVATIONS: dict[str | None, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
+    "relu6": (lambda x: x.clamp_(0, 6), lambda gradient, x: aten.hardtanh_backward(gradient, x, 0, 6)),
+    "relu": (lambda x: x.relu_(), lambda gradient, x: aten.threshold_backward(gradient, x, 0)),
+    "hardswish": (lambda x: F.hardswish(x, inplace=True), aten.hardswish_backward),
+}
+"""Of a tensor that nobody else needs, in place; and the input's gradient, from that of the output and the input."""
+
+
+def fusible(block: Block) -> bool:
+    """Whether a layer is what `mixture` computes: expand, if any, depthwise and project, each with a norm."""
+    *before, last = block.main
+    return (
+        len(block.main) == len(block.parts) <= 3
+        and not isinstance(block.shortcut, Conv)
+        and block.activation is last.activation is None
+        and [conv.name for conv in block.main] in (["expand", "depthwise", "project"], ["depthwise", "project"])
+        and all(conv.activation in ACTIVATIONS for conv in before)
+        and all(conv.norm and not conv.bias and not conv.uneven for conv in block.main)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +138,7 @@ class Group:
 
     expand: Tensor | None
     norm: Norm | None
+    activation: str | None
     branches: tuple[Branch, ...]
 
 
@@ -147,7 +172,7 @@ class _Projected(torch.autograd.Function):
         for branch in group.branches:
             inside = _depthwise(expanded, branch)
             y, moments = branch.norm(inside)
-            outputs.append(F.conv2d(y.clamp_(0, 6), branch.project.to(x.dtype)))
+            outputs.append(F.conv2d(ACTIVATIONS[branch.conv.activation][0](y), branch.project.to(x.dtype)))
             saved += [inside, *moments]
         ctx.save_for_backward(*saved)
         ctx.group = group
@@ -162,12 +187,12 @@ class _Projected(torch.autograd.Function):
         for i, (branch, gradient) in enumerate(zip(group.branches, gradients, strict=True)):
             inside, *moments = saved[3 * i : 3 * i + 3]
             g = F.conv2d(gradient, branch.project.transpose(0, 1).to(x.dtype))
-            g = _through(branch.norm, g, inside, (moments[0], moments[1]))
+            g = _through(branch.norm, branch.conv.activation, g, inside, (moments[0], moments[1]))
             g = _depthwise_backward(g, before, branch)
             total = g if total is None else total.add_(g)
         assert total is not None
         if group.expand is not None and group.norm is not None:
-            total = _through(group.norm, total, before, (mean, inverse))
+            total = _through(group.norm, group.activation, total, before, (mean, inverse))
             total = F.conv2d(total, group.expand.transpose(0, 1).to(x.dtype))
         return total, None
 
@@ -177,7 +202,7 @@ def _expanded(x: Tensor, group: Group) -> tuple[Tensor, Moments]:
     if group.expand is None or group.norm is None:
         return x, (x.new_empty(0), x.new_empty(0))
     y, moments = group.norm(F.conv2d(x, group.expand.to(x.dtype)))
-    return y.clamp_(0, 6), moments
+    return ACTIVATIONS[group.activation][0](y), moments
 
 
 def _depthwise(x: Tensor, branch: Branch) -> Tensor:
@@ -194,7 +219,7 @@ def _depthwise_backward(gradient: Tensor, x: Tensor, branch: Branch) -> Tensor:
     return torch.ops.aten.convolution_backward(gradient, x, weight, None, *how)[0]
 
 
-def _through(norm: Norm, gradient: Tensor, x: Tensor, moments: Moments) -> Tensor:
-    """Back through ReLU6 and the norm whose input was `x`."""
-    gradient = torch.ops.aten.hardtanh_backward(gradient, norm.again(x, moments), 0, 6)
+def _through(norm: Norm, activation: str | None, gradient: Tensor, x: Tensor, moments: Moments) -> Tensor:
+    """Back through the activation and the norm whose input was `x`."""
+    gradient = ACTIVATIONS[activation][1](gradient, norm.again(x, moments))
     return norm.backward(gradient, x, moments)

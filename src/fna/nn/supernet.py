@@ -1,173 +1,19 @@
 """The super network: every candidate of a space as a module, one path or the softmax mixture per call."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fna.arch.arch import Place, Tap, stem_conv, tap_channels
+from fna.arch.arch import Tap, tap_channels
 from fna.arch.decision import Path
-from fna.arch.layers import Conv, MBConv, Op
-from fna.arch.space import Space, largest_op, space_places
+from fna.arch.layers import Skip
+from fna.arch.space import Space, space_places
 from fna.errors import UserError
-from fna.nn.layers import ConvNormActivation, Layer
-from fna.nn.mixture import Branch, Group, Norm, mixture
+from fna.nn.layers import Stem
+from fna.nn.mixed import MixedLayer, SharedLayer
 from fna.nn.recording import Recording, record
-from fna.nn.sync_norm import SyncBatchNorm2d, uses_batch
-
-
-class MixedLayer(nn.Module):
-    """The candidates of one layer, each with weights of its own (the paper's super network); the identity has none."""
-
-    def __init__(self, place: Place, candidates: Sequence[Op], plain_norm: bool) -> None:
-        super().__init__()
-        self.place = place
-        self.candidates = tuple(candidates)
-        self.residual = place.stride == 1 and place.cin == place.cout
-        for op in candidates:
-            if isinstance(op, MBConv):
-                self.add_module(str(op), Layer(place, op, plain_norm))
-
-    def both(self, x: Tensor, choice: int) -> tuple[Tensor, Tensor]:
-        """Expanded tensor and output of one candidate; the identity has its input for both."""
-        op = self.candidates[choice]
-        if not isinstance(op, MBConv):
-            return x, x
-        layer = self.get_submodule(str(op))
-        assert isinstance(layer, Layer)
-        return layer.both(x)
-
-    def mix(
-        self, x: Tensor, probabilities: Tensor, expanded: bool = False, among: Sequence[int] | None = None
-    ) -> tuple[Tensor | None, Tensor]:
-        """The weighted sum of all candidates (paper Eq. 4), or of `among`; `probabilities` (candidates,) sum to 1.
-
-        With `expanded` also that of their expanded tensors, which then have one width. Otherwise there is no gradient
-        for the weights, see `fna.nn.mixture`.
-        """
-        chosen = range(len(self.candidates)) if among is None else among
-        if not expanded:
-            return None, mixture(x, self.groups(chosen), probabilities, self.residual)
-        inside, outputs = zip(*(self.both(x, c) for c in chosen), strict=True)
-        shares = probabilities if among is None else probabilities[list(among)]
-        return weighted(inside, shares), weighted(outputs, shares)
-
-    def groups(self, chosen: Iterable[int]) -> list[Group]:
-        """The chosen candidates in groups with a common expanded tensor: here none, each has weights of its own."""
-        ops = [(c, op) for c in chosen if isinstance(op := self.candidates[c], MBConv)]
-        return [self._group([(c, op)]) for c, op in ops]
-
-    @torch.no_grad()
-    def _group(self, members: Sequence[tuple[int, MBConv]]) -> Group:
-        """Candidates whose expanded tensors are the leading channels of the widest one's."""
-        expansion, branches = max(op.expansion for _, op in members), []
-        for kernel in dict.fromkeys(op.kernel for _, op in members):
-            alike = [(c, op) for c, op in members if op.kernel == kernel]
-            widest = MBConv(kernel, expansion)
-            *_, conv, project = self.place.convs(widest)
-            weight, norm = self._tensors(widest, conv)
-            # Channels that a narrower candidate lacks are read with zeros.
-            rows = [self._tensors(op, self.place.convs(op)[-1])[0] for _, op in alike]
-            rows = [F.pad(row, (0, 0, 0, 0, 0, conv.cout - row.shape[1])) for row in rows]
-            last = self._tensors(widest, project)[1]
-            branches.append(Branch(conv, weight, norm, torch.cat(rows), tuple(c for c, _ in alike), last))
-        if expansion == 1:
-            return Group(None, None, tuple(branches))
-        return Group(*self._tensors(widest, self.place.convs(widest)[0]), tuple(branches))
-
-    def _tensors(self, op: MBConv, conv: Conv) -> tuple[Tensor, Norm]:
-        """Weight and norm of one convolution of a candidate."""
-        part = self.get_submodule(f"{op}.{conv.name}")
-        assert isinstance(part, ConvNormActivation)
-        return part.conv.weight, Norm.of(part.norm, conv.cout)
-
-    def weights_of(self, choice: int) -> dict[str, Tensor]:
-        """The weights of one candidate under the names of a backbone's layer."""
-        return dict(self.get_submodule(str(self.candidates[choice])).state_dict())
-
-
-class SharedLayer(MixedLayer):
-    """Candidates as parts of the largest one: the leading expanded channels and the centre of its kernel.
-
-    A weight step then trains every candidate a little, and candidates differ by what they are, not by how often they
-    were drawn. Remapping a part of a remapped layer gives what remapping the seed into that candidate gives.
-    """
-
-    def __init__(self, place: Place, candidates: Sequence[Op], plain_norm: bool) -> None:
-        largest = largest_op(candidates)
-        super().__init__(place, [largest], plain_norm)
-        self.candidates = tuple(candidates)
-        self.whole = str(largest)
-
-    def groups(self, chosen: Iterable[int]) -> list[Group]:
-        """The chosen candidates in groups with a common expanded tensor: all that have an expansion."""
-        ops = [(c, op) for c in chosen if isinstance(op := self.candidates[c], MBConv)]
-        parts = [[(c, op) for c, op in ops if (op.expansion > 1) is expands] for expands in (True, False)]
-        return [self._group(members) for members in parts if members]
-
-    def _tensors(self, op: MBConv, conv: Conv) -> tuple[Tensor, Norm]:
-        """Weight and norm of one convolution of a candidate: parts of the largest one's."""
-        part = self.get_submodule(f"{self.whole}.{conv.name}")
-        assert isinstance(part, ConvNormActivation)
-        weight = _part(conv.name, part.conv.weight, self.place.cin * op.expansion, op.kernel)
-        return weight, Norm.of(part.norm, conv.cout)
-
-    def both(self, x: Tensor, choice: int) -> tuple[Tensor, Tensor]:
-        """Expanded tensor and output of one candidate; the identity has its input for both."""
-        op = self.candidates[choice]
-        if not isinstance(op, MBConv):
-            return x, x
-        layer, y, hidden = self.get_submodule(self.whole), x, self.place.cin * op.expansion
-        expanded = x
-        for conv in self.place.convs(op):
-            part = layer.get_submodule(conv.name)
-            assert isinstance(part, ConvNormActivation)
-            weight = _part(conv.name, part.conv.weight, hidden, conv.kernel)
-            y = F.conv2d(y, weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
-            y = part.activation(_norm(part.norm, y))
-            expanded = y if conv.name == "expand" else expanded
-        return expanded, x + y if self.residual else y
-
-    def weights_of(self, choice: int) -> dict[str, Tensor]:
-        """The weights of one candidate under the names of a backbone's layer."""
-        op = self.candidates[choice]
-        assert isinstance(op, MBConv)
-        hidden = self.place.cin * op.expansion
-        return {
-            name: _part(name.split(".")[0], tensor, hidden, op.kernel)
-            for name, tensor in self.get_submodule(self.whole).state_dict().items()
-        }
-
-
-def weighted(tensors: Sequence[Tensor], weights: Tensor) -> Tensor:
-    """The sum of equally shaped tensors, each times its weight."""
-    return torch.stack([tensor * weight for tensor, weight in zip(tensors, weights, strict=True)]).sum(0)
-
-
-def _part(conv: str, tensor: Tensor, hidden: int, kernel: int) -> Tensor:
-    """The part of a layer's tensor that a narrower candidate with a smaller kernel has; a view."""
-    if conv == "project":
-        return tensor[:, :hidden] if tensor.ndim == 4 else tensor
-    part = tensor[:hidden] if tensor.ndim else tensor
-    if conv == "depthwise" and tensor.ndim == 4:
-        edge = (tensor.shape[2] - kernel) // 2
-        part = part[:, :, edge : edge + kernel, edge : edge + kernel]
-    return part
-
-
-def _norm(norm: nn.Module, x: Tensor) -> Tensor:
-    """The leading channels of a batch norm."""
-    assert isinstance(norm, nn.BatchNorm2d)
-    n = x.shape[1]
-    if isinstance(norm, SyncBatchNorm2d) and uses_batch(norm):
-        return norm.leading(x)
-    mean, var, weight, bias = (
-        None if vector is None else vector[:n]
-        for vector in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    )
-    return F.batch_norm(x, mean, var, weight, bias, norm.training or mean is None, norm.momentum or 0.0, norm.eps)
 
 
 class Memory:
@@ -188,7 +34,7 @@ class Memory:
 def tap_width(space: Space, tap: Tap) -> int:
     """Channels of a tapped tensor; a UserError where the candidates of a layer that is read inside differ in width."""
     candidates = space.stages[tap.stage].candidates[0]
-    if tap.expanded and len({op.expansion for op in candidates if isinstance(op, MBConv)}) != 1:
+    if tap.expanded and len({op.expansion for op in candidates if not isinstance(op, Skip)}) != 1:
         raise UserError(
             f"the head reads the expanded tensor of stages.{tap.stage}.0, so its candidates must have one expansion; "
             f"they are {', '.join(map(str, candidates))}. Expand the space with the head's taps"
@@ -223,7 +69,7 @@ class SuperNet(nn.Module):
         self.weight_space = space.largest if share else space
         self.taps = tuple(taps) or (Tap(len(space.stages) - 1),)
         self.channels = [tap_width(space, tap) for tap in self.taps]
-        self.stem = ConvNormActivation(stem_conv(space.stem))
+        self.stem = Stem(space.frame, space.stem)
         stages: list[list[MixedLayer]] = [[] for _ in space.stages]
         for place, candidates in space_places(space, output_stride=output_stride):
             searched = len(candidates) > 1
@@ -338,7 +184,7 @@ class SuperNet(nn.Module):
             depth = 0
             for layer in stage:  # type: ignore[attr-defined]  # a ModuleList
                 choice = next(choices) if len(layer.candidates) > 1 else 0
-                if isinstance(layer.candidates[choice], MBConv):
+                if not isinstance(layer.candidates[choice], Skip):
                     named = layer.weights_of(choice).items()
                     weights |= {f"stages.{s}.{depth}.{name}": tensor for name, tensor in named}
                     depth += 1

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from fna.arch.arch import Arch, Place, placed
-from fna.arch.layers import MBConv
+from fna.arch.layers import LayerOp
 from fna.report.figures import figure
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Column:
         return [*([self.source] if self.source else []), *self.lines]
 
     @property
-    def stages(self) -> list[list[tuple[Place, MBConv]]]:
+    def stages(self) -> list[list[tuple[Place, LayerOp]]]:
         """The layers of each stage with their places."""
         layers = placed(self.arch, output_stride=self.output_stride)
         return [[layer for layer in layers if layer[0].stage == s] for s in range(len(self.arch.stages))]
@@ -69,7 +69,7 @@ class Column:
         return max(boxes, text, BOLD_LETTER * len(self.name)) + 2 * SIDE
 
 
-def box_width(expansion: int) -> float:
+def box_width(expansion: float) -> float:
     """Inches: wider for larger expansions, wide enough for its text at expansion 1."""
     return 0.44 + 0.11 * expansion
 
@@ -112,7 +112,7 @@ def _depths(columns: Sequence[Column]) -> list[int]:
     return [1, *map(max, found, spaces)]
 
 
-def _padded(column: Column, stages: int) -> list[list[tuple[Place, MBConv]]]:
+def _padded(column: Column, stages: int) -> list[list[tuple[Place, LayerOp]]]:
     """The layers of so many stages, none in those that the architecture does not have."""
     return column.stages + [[]] * (stages - len(column.stages))
 

@@ -1,7 +1,7 @@
 """What each network costs, part by part, counted from its architecture."""
 
-from fna.arch.arch import placed, shrink, stem_conv
-from fna.cost.count import Count, count_backbone, count_conv, count_op, total
+from fna.arch.arch import placed
+from fna.cost.count import Count, count_backbone, count_op, count_stem, total
 from fna.report.files import RunFiles
 from fna.report.text import NOTHING, mega, table
 
@@ -26,7 +26,7 @@ def _parts(run: RunFiles, name: str) -> dict[str, Count]:
     arch, imgsz, stride = run.archs[name], run.imgsz, run.output_stride
     assert imgsz is not None
     layers = [(place.stage, count_op(place, op)) for place, op in placed(arch, imgsz, stride)]
-    parts = {"stem": count_conv(stem_conv(arch.stem), shrink(imgsz, 2))}
+    parts = {"stem": count_stem(arch, imgsz)}
     for s in range(len(arch.stages)):
         parts[f"stage {s}"] = total(count for stage, count in layers if stage == s)
     parts["backbone"] = count_backbone(arch, imgsz, stride)

@@ -40,8 +40,9 @@ from fna.train.adapt import stream, training_step
 from fna.train.evaluate import batch_loss, to_device
 from fna.train.optimizers import weight_optimizer
 from fna.train.schedules import cosine, set_lr, stepped
+from fna.weights.channels import sort_channels
 from fna.weights.initial import initial
-from fna.weights.remap import remap, remap_last, sort_channels
+from fna.weights.remap import remap, remap_last
 from fna.weights.seeds import Seed
 
 

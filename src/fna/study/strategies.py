@@ -6,7 +6,7 @@ from typing import Any
 
 from fna.arch.arch import Arch, Stage, Tap
 from fna.arch.design import find_arch
-from fna.arch.layers import MBConv
+from fna.arch.layers import LayerOp
 from fna.config import Config
 from fna.errors import UserError
 from fna.pipeline import prepare
@@ -68,10 +68,11 @@ def narrowed(arch: Arch, taps: tuple[Tap, ...]) -> Arch:
     """`arch` with expansion 3 in every stage of more, but where a head reads the expanded tensor."""
     read_inside = {tap.stage for tap in taps if tap.expanded}
 
-    def layers(s: int, stage: Stage) -> tuple[MBConv, ...]:
+    def layers(s: int, stage: Stage) -> tuple[LayerOp, ...]:
         kept = 1 if s in read_inside else 0
-        kernels = [(op.kernel, op.expansion if i < kept else NARROW) for i, op in enumerate(stage.layers)]
-        return tuple(MBConv(*size) for size in kernels) if stage.layers[0].expansion > NARROW else stage.layers
+        if stage.layers[0].expansion <= NARROW:
+            return stage.layers
+        return tuple(op if i < kept else replace(op, expansion=NARROW) for i, op in enumerate(stage.layers))
 
     stages = tuple(replace(stage, layers=layers(s, stage)) for s, stage in enumerate(arch.stages))
     return replace(arch, stages=stages)

@@ -14,14 +14,13 @@ from fna.errors import UserError
 from fna.nn.plain import build_features, describe_plain
 from fna.nn.timm_features import create
 from fna.weights.checkpoint import DESIGN_KEY
-from fna.weights.names import NORM_KEYS
+from fna.weights.renaming import NORM_KEYS, check_tensor
 from fna.weights.seeds import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Seed,
     Triple,
     check_statistics,
-    check_tensor,
     metadata_triple,
     read_state,
 )

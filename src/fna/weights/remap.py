@@ -4,49 +4,17 @@ Paper 3.1 and 4.4. Decisions are data (`plan`), the tensor rule is one small pur
 changed, and everything that kept its initial value is in the report. Used unchanged for super networks and backbones.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from fna.arch.arch import Arch, Stage
-from fna.arch.layers import MBConv, Op
-from fna.arch.space import Space, SpaceStage
-from fna.errors import UserError, unknown
-
-Weights = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """A target layer (by its name in the state dict), the seed layer it starts from, and whether the seed lacks it."""
-
-    target: str
-    source: str
-    added: bool = False
-
-
-def plan(seed: Arch, target: Arch | Space) -> tuple[Copy, ...]:
-    """Pair every layer of `target` with the seed layer it starts from (depth rule, paper 3.1).
-
-    Layer i of a stage starts from seed layer min(i, l), l being the seed stage's depth: the paper's Eq. 1 prints
-    max(i, l), its text, its figure 2 and the authors' code mean the minimum. A shallower stage takes the first layers.
-    Every candidate of a space's layer starts from the same seed layer. Raises UserError for another number of stages.
-    """
-    stages: Sequence[Stage | SpaceStage] = target.stages
-    if len(seed.stages) != len(stages):
-        raise UserError(f"the seed has {len(seed.stages)} stages, the target {len(stages)}; give both the same number")
-    copies = [Copy("stem", "stem")]
-    for s, (old, new) in enumerate(zip(seed.stages, stages, strict=True)):
-        layers: Sequence[MBConv | tuple[Op, ...]] = new.layers if isinstance(new, Stage) else new.candidates
-        for i, layer in enumerate(layers):
-            source, added = f"stages.{s}.{min(i, len(old.layers) - 1)}", i >= len(old.layers)
-            if isinstance(layer, MBConv):
-                copies.append(Copy(f"stages.{s}.{i}", source, added))
-            else:
-                copies.extend(Copy(f"stages.{s}.{i}.{op}", source, added) for op in layer if isinstance(op, MBConv))
-    return tuple(copies)
+from fna.arch.arch import Arch
+from fna.arch.space import Space
+from fna.errors import unknown
+from fna.weights.channels import WIDTHS, Axes, Weights, axes_of, select_channels, under, wanted_channels
+from fna.weights.plan import Described, layers, plan
 
 
 def centre(size: int, new: int) -> tuple[slice, slice]:
@@ -95,68 +63,6 @@ def fit(
     take_x, put_x = kernel(source.shape[3], target.shape[3])
     out[:rows, :columns, put_y, put_x] = source[:rows, :columns, take_y, take_x].to(target.dtype)
     return out
-
-
-def _first(layer: Weights) -> Tensor | None:
-    return None
-
-
-def _reference(layer: Weights) -> Tensor:
-    """The convolution that makes the expanded channels: expand, or depthwise where there is none. (hidden, rest)"""
-    weight = layer.get("expand.conv.weight", layer["depthwise.conv.weight"])
-    return weight.flatten(1)
-
-
-WIDTHS: dict[str, Callable[[Weights], Tensor | None]] = {
-    "first": _first,  # the paper's choice: the leading channels (Eq. 2)
-    "norm_scale": lambda layer: layer["depthwise.norm.weight"].abs(),  # Width-BN
-    "std": lambda layer: _reference(layer).std(1),  # Width-Std
-    "l1": lambda layer: _reference(layer).abs().sum(1),  # Width-L1
-}
-"""Width strategies by name: the reference vector of Algorithm 1 over a layer's expanded channels (paper 4.4)."""
-
-
-def select_channels(layer: Weights, hidden: int, strategy: str) -> Weights:
-    """The layer with only `hidden` of its expanded channels: the top ones of the reference vector, in ascending order.
-
-    One set of channels for expand, depthwise, both norms and the input side of project (Algorithm 1, indices sorted).
-    Nothing to choose (as many channels, or more wanted than there are) returns the layer itself.
-    """
-    reference = WIDTHS[strategy](layer)
-    if reference is None or hidden >= len(reference):
-        return layer
-    return take_channels(layer, reference.topk(hidden).indices.sort().values)
-
-
-def take_channels(layer: Weights, keep: Tensor) -> dict[str, Tensor]:
-    """The layer with the expanded channels `keep` (indices), in that order."""
-    chosen = {}
-    for name, tensor in layer.items():
-        if name == "project.conv.weight":
-            chosen[name] = tensor[:, keep]
-        elif name.startswith(("expand.", "depthwise.")) and tensor.ndim:
-            chosen[name] = tensor[keep]
-        else:
-            chosen[name] = tensor
-    return chosen
-
-
-def sort_channels(arch: Arch, weights: Weights, strategy: str) -> dict[str, Tensor]:
-    """The same network with every layer's expanded channels in falling order of the strategy's reference vector.
-
-    What it computes does not change. A super network whose narrow candidates are the leading channels of the wide one
-    thereby contains exactly the channels that remapping with `strategy` would choose. `first` changes nothing.
-    """
-    new = dict(weights)
-    for s, stage in enumerate(arch.stages):
-        for i, op in enumerate(stage.layers):
-            layer = _under(weights, f"stages.{s}.{i}")
-            reference = WIDTHS[strategy](layer)
-            # Without an expand convolution the expanded channels are the layer's input, whose order others rely on.
-            if reference is not None and op.expansion > 1:
-                sorted_layer = take_channels(layer, reference.argsort(descending=True, stable=True))
-                new |= {f"stages.{s}.{i}.{name}": tensor for name, tensor in sorted_layer.items()}
-    return new
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +117,16 @@ def _action(source: Tensor, target: Tensor, keep_new_rows: bool, keep_new_column
     return "initial" if initial else "zero-filled"
 
 
-# A new channel must be zero on exactly one side, or it would never receive a gradient: new expanded channels are made
-# with initial weights and read with zeros (project); new stage outputs are made as zeros and read with initial weights.
-# The stem's new channels (its one convolution is "conv") are like expanded ones: ReLU6 passes no gradient at zero.
-KEEP_NEW = {"conv": (True, False), "expand": (True, True), "depthwise": (True, False)}
+def keeps_new(axes: Axes, target: Described) -> tuple[bool, bool]:
+    """Whether new output channels, and new input channels, of a convolution keep their initial weights.
+
+    A new channel must be zero on exactly one side, or it would never receive a gradient: those of an inner width are
+    made with initial weights and read with zeros, those that a layer hands on are made as zeros and read with initial
+    weights. Where the layer ends in an activation (the stem; ResNet's layers) that is the other way round, since
+    through ReLU and ReLU6 there is no gradient at zero.
+    """
+    makes, reads = axes
+    return makes != "out" or target.block.ends_in_activation, reads == "in" and target.new_inputs_are_zero
 
 
 DEPTHS = ("copy", "identity")
@@ -247,20 +159,21 @@ def remap(
     new = {name: tensor.clone() for name, tensor in target_weights.items()}
     entries: list[Entry] = []
     used: set[str] = set()
+    described, own = layers(target), layers(seed)
     for copy in plan(seed, target):
-        whole = _under(seed_weights, copy.source)
-        wanted = _under(target_weights, copy.target)
-        hidden = len(wanted["depthwise.conv.weight"]) if "depthwise.conv.weight" in wanted else 0
-        layer = select_channels(whole, hidden, width) if hidden else whole
-        for name, initial in wanted.items():
+        goal, block = described[copy.target], own[copy.source].block
+        whole = under(seed_weights, copy.source)
+        layer = select_channels(whole, block, wanted_channels(block, goal.block), width)
+        axes, last_norm = axes_of(goal.block), f"{goal.block.main[-1].name}.norm."
+        for name, initial in under(target_weights, copy.target).items():
             full = f"{copy.target}.{name}"
             if name not in layer:
                 entries.append(Entry(full, None, "initial", (), tuple(initial.shape)))
                 continue
-            rows, columns = KEEP_NEW.get(name.split(".")[0], (False, False))
+            rows, columns = keeps_new(axes[name], goal) if initial.ndim == 4 else (False, False)
             new[full] = fit(layer[name], initial, KERNELS[kernel], rows, columns)
             used.add(f"{copy.source}.{name}")
-            silent = copy.added and depth == "identity" and name in ("project.norm.weight", "project.norm.bias")
+            silent = copy.added and depth == "identity" and name in (f"{last_norm}weight", f"{last_norm}bias")
             if silent:
                 new[full] = torch.zeros_like(initial)
             entries.append(
@@ -298,7 +211,3 @@ def remap_last(seed_weights: Weights, head_weights: Weights) -> tuple[dict[str, 
             new[name] = seed_weights[name].clone()
         entries.append(Entry(f"head.{name}", name if kept else None, "copied" if kept else "initial", shape, shape))
     return new, tuple(entries)
-
-
-def _under(weights: Weights, prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(f"{prefix}."): t for name, t in weights.items() if name.startswith(f"{prefix}.")}

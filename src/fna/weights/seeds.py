@@ -1,6 +1,6 @@
-"""Seeds: pretrained MobileNetV2 weights of any width, from torchvision, timm or a file, under our names.
+"""Seeds: pretrained weights of any width, from torchvision, timm or a file, under our names.
 
-Torchvision's and timm's key names are recognised by themselves; the width comes from the tensors; the input mean and
+The family and the library are recognised by the names of the keys; the width comes from the tensors; the input mean and
 std travel with the seed.
 """
 
@@ -14,18 +14,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fna.arch.arch import Arch, Stage, last_conv, placed, stem_conv
+from fna.arch.arch import Arch
 from fna.arch.design import Design
-from fna.arch.layers import MBConv
-from fna.arch.zoo import STRIDES
 from fna.errors import UserError, unknown
+from fna.families import mobilenet_v2
+from fna.families.family import Family
 from fna.weights.checkpoint import DESIGN_KEY
-from fna.weights.names import CLASSIFIER_KEYS, CONV_KEYS, DEPTHS, LIBRARIES, NORM_KEYS
+from fna.weights.renaming import NORM_KEYS, check_tensor, renamed, shapes_of
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """What torchvision and timm state for their MobileNetV2 weights."""
 
 Triple = tuple[float, float, float]
+FAMILIES: tuple[Family, ...] = (mobilenet_v2.FAMILY,)
+"""Those whose checkpoints are seeds as they come."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,15 @@ def from_state_dict(
     """
     _check_tensors(state, source)
     plain = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    for names, mark in LIBRARIES.values():
-        if mark in plain:
-            return _renamed(plain, dict(names()), mean, std, source)
+    for family in FAMILIES:
+        found = family.find(plain)
+        if found is not None:
+            arch, weights, linear = renamed(plain, family, found, source)
+            return Seed(arch, weights, mean, std, source, _checked_classifier(linear, arch, source))
     shown = ", ".join(list(plain)[:4]) or "none"
     raise UserError(
-        f"{source}: not MobileNetV2 in torchvision's or timm's names; its first keys are: {shown}. Weights of another "
-        f"network need its name, too, as in --backbone timm:resnet18"
+        f"{source}: not {' or '.join(f.name for f in FAMILIES)} in torchvision's or timm's names; its first keys are: "
+        f"{shown}. Weights of another network need its name, too, as in --backbone timm:resnet18"
     )
 
 
@@ -89,72 +93,6 @@ def _check_tensors(state: Mapping[str, object], source: str) -> None:
     for name, tensor in state.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise UserError(f"{source}: {name!r} is a {type(tensor).__name__}, a state dict holds named tensors only")
-
-
-def _renamed(state: dict[str, Tensor], table: dict[str, str], mean: Triple, std: Triple, source: str) -> Seed:
-    weights: dict[str, Tensor] = {}
-    classifier: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        module, _, key = name.rpartition(".")
-        if name in CLASSIFIER_KEYS:
-            classifier[f"linear.{key}"] = tensor
-            continue
-        ours = table.get(module)
-        if ours is None or key not in (NORM_KEYS if ours.endswith(".norm") else CONV_KEYS):
-            raise UserError(f"{source}: key {name!r} fits no layer of MobileNetV2")
-        shape = tuple(tensor.shape)
-        if ours.endswith(".conv") and (len(shape) != 4 or min(shape) < 1 or shape[-1] % 2 == 0):
-            raise UserError(f"{source}: {name!r} has shape {shape}, a convolution weight is (out, in, k, k) with odd k")
-        weights[f"{ours}.{key}"] = tensor
-    back = {ours: theirs for theirs, ours in table.items()}
-    for ours, theirs in back.items():
-        for key in NORM_KEYS[:-1] if ours.endswith(".norm") else CONV_KEYS:
-            if f"{ours}.{key}" not in weights:
-                raise UserError(f"{source}: key '{theirs}.{key}' is missing")
-    arch = _arch_of(weights, back, source)
-    shapes = _shapes(arch)
-    for name, tensor in weights.items():
-        module, key = name.rsplit(".", 1)
-        check_tensor(f"{back[module]}.{key}", tensor, shapes[name], source)
-    return Seed(arch, weights, mean, std, source, _checked_classifier(classifier, arch, source))
-
-
-def _arch_of(weights: Mapping[str, Tensor], their_names: Mapping[str, str], source: str) -> Arch:
-    """Channel numbers, kernels and expansions as the tensors have them."""
-    stages = []
-    for s, depth in enumerate(DEPTHS):
-        layers = []
-        for i in range(depth):
-            hidden, _, kernel, _ = weights[f"stages.{s}.{i}.depthwise.conv.weight"].shape
-            expand = f"stages.{s}.{i}.expand.conv"
-            cin = weights[f"{expand}.weight"].shape[1] if expand in their_names else hidden
-            if hidden % cin:
-                shown = f"{their_names[expand]}.weight"
-                raise UserError(f"{source}: {shown!r} expands {cin} channels to {hidden}, which is no whole multiple")
-            layers.append(MBConv(kernel, hidden // cin))
-        stages.append(Stage(len(weights[f"stages.{s}.0.project.conv.weight"]), STRIDES[s], tuple(layers)))
-    return Arch(len(weights["stem.conv.weight"]), tuple(stages), len(weights["last.conv.weight"]))
-
-
-def _shapes(arch: Arch) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor of `arch` under our names, last convolution included."""
-    convs = {"stem": stem_conv(arch.stem), "last": last_conv(arch.stages[-1].channels, arch.last)}
-    for place, op in placed(arch):
-        convs |= {f"{place.name}.{conv.name}": conv for conv in place.convs(op)}
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, conv in convs.items():
-        shapes[f"{name}.conv.weight"] = conv.weight_shape
-        shapes |= {f"{name}.norm.{key}": (conv.cout,) for key in NORM_KEYS[:-1]}
-        shapes[f"{name}.norm.{NORM_KEYS[-1]}"] = ()
-    return shapes
-
-
-def check_tensor(name: str, tensor: Tensor, wanted: tuple[int, ...], source: str) -> None:
-    """Raise a UserError for a tensor of another shape than `wanted`, or with values that are not finite."""
-    if tuple(tensor.shape) != wanted:
-        raise UserError(f"{source}: {name!r} has shape {tuple(tensor.shape)}, this architecture needs {wanted}")
-    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-        raise UserError(f"{source}: {name!r} holds values that are not finite")
 
 
 def _checked_classifier(classifier: dict[str, Tensor], arch: Arch, source: str) -> dict[str, Tensor]:
@@ -169,14 +107,16 @@ def _from_network(state: Mapping[str, Tensor], arch: Arch, mean: Triple, std: Tr
     weights = {n.removeprefix("backbone."): t for n, t in state.items() if n.startswith("backbone.")}
     linear = {n.removeprefix("head."): t for n, t in state.items() if n.startswith("head.linear.")}
     if linear:
-        weights |= {n.removeprefix("head."): t for n, t in state.items() if n.startswith("head.last.")}
-    shapes = _shapes(arch)
+        weights |= {
+            n.removeprefix("head."): t for n, t in state.items() if n.startswith(("head.last.", "head.pooled."))
+        }
+    shapes = shapes_of(arch)
     for name, tensor in weights.items():
         if name not in shapes:
             raise UserError(f"{source}: key 'backbone.{name}' fits no layer of the architecture in its metadata")
         check_tensor(f"backbone.{name}", tensor, shapes[name], source)
     for name in shapes:
-        if name not in weights and not name.startswith("last.") and not name.endswith(NORM_KEYS[-1]):
+        if name not in weights and not name.startswith(("last.", "pooled.")) and not name.endswith(NORM_KEYS[-1]):
             raise UserError(f"{source}: key 'backbone.{name}' is missing")
     return Seed(arch, weights, mean, std, source, _checked_classifier(linear, arch, source))
 

@@ -2,9 +2,10 @@
 
 from itertools import pairwise
 
-from fna.arch.arch import HW, Outputs, Tap, last_conv, shrink, tap_stride
+from fna.arch.arch import HW, Arch, Outputs, Tap, shrink, tap_stride
+from fna.arch.convs import Conv
+from fna.arch.frame import MOBILENET_V2
 from fna.arch.heads.kind import At, HeadConv, Numbers
-from fna.arch.layers import Conv
 from fna.errors import UserError
 
 Dilation = int | tuple[int, int]
@@ -24,10 +25,11 @@ def grid(at: At, taps: tuple[Tap, ...], arch: Outputs, imgsz: HW, output_stride:
 def seeds_last(arch: Outputs, cin: int, at: At, width: int | None = None) -> HeadConv:
     """The seed's last 1x1 convolution as a part of a head; named so, it starts from the seed's weights.
 
-    `width` in place of the architecture's own number of channels.
+    `width` in place of the architecture's own number of channels. MobileNetV2's where the seed has none.
     """
-    conv = last_conv(cin, width or arch.last)
-    return HeadConv(Conv("last", conv.cin, conv.cout, conv.kernel, activation=conv.activation), (at,))
+    channels, frame = width or arch.last, arch.frame if isinstance(arch, Arch) else MOBILENET_V2
+    conv, *_ = frame.last(cin, channels) or MOBILENET_V2.last(cin, channels)
+    return HeadConv(conv, (at,))
 
 
 def rising(name: str, taps: Numbers) -> None:

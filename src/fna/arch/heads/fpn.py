@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fna.arch.arch import Outputs, Tap, deepest, stages_at_stride, tap_channels
+from fna.arch.convs import Conv
 from fna.arch.heads.convs import LOW, VECTOR, relu, rising, score, separable
 from fna.arch.heads.kind import At, Head, HeadConv, HeadKind, Numbers
-from fna.arch.layers import Conv
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, get_type_hints
 
 from fna.arch.arch import Outputs, Tap
-from fna.arch.layers import Conv
+from fna.arch.convs import Conv
 from fna.errors import UserError
 
 Numbers = tuple[int, ...]

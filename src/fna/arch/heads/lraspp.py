@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fna.arch.arch import Outputs, Tap, deepest, stages_at_stride, tap_channels
+from fna.arch.convs import Conv
 from fna.arch.heads.convs import DEEP, LOW, VECTOR, relu, score
 from fna.arch.heads.kind import Head, HeadConv, HeadKind
-from fna.arch.layers import Conv
 
 
 @dataclass(frozen=True, slots=True)

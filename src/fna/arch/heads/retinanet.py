@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fna.arch.arch import Outputs, Tap, stages_at_stride, tap_channels
+from fna.arch.convs import Conv
 from fna.arch.heads.kind import At, DetectorKind, Head, HeadConv, Numbers
-from fna.arch.layers import Conv
 
 RETINANET_ANCHORS = 9
 """3 scales x 3 ratios (RetinaNet, arXiv 1708.02002, section 4)."""

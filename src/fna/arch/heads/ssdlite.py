@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fna.arch.arch import Arch, Outputs, Tap, stages_at_stride, tap_channels
+from fna.arch.convs import Conv
 from fna.arch.heads.convs import seeds_last
 from fna.arch.heads.kind import At, DetectorKind, Head, HeadConv, Numbers
-from fna.arch.layers import Conv
 
 
 def ssd_anchors(maps: int) -> Numbers:

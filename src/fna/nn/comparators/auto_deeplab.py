@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fna.arch.layers import Conv
+from fna.arch.convs import Conv
 from fna.nn.layers import ConvNormActivation
 from fna.nn.repeatable import upsample
 

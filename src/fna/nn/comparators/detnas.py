@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.shufflenetv2 import channel_shuffle
 
-from fna.arch.layers import Conv
+from fna.arch.convs import Conv
 from fna.nn.layers import ConvNormActivation
 
 STEM = 16
