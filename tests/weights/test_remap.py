@@ -117,6 +117,12 @@ def test_a_dilated_kernel_has_the_seeds_taps_at_its_ends_and_middle() -> None:
     assert found[found != 0].tolist() == list(range(1, 10))
 
 
+def test_taps_that_no_whole_step_spreads_over_the_kernel_are_in_its_middle() -> None:
+    found = fit(torch.ones(1, 1, 5, 5), torch.zeros(1, 1, 7, 7), dilate)[0, 0]
+    assert found.nonzero().tolist() == [[y, x] for y in range(1, 6) for x in range(1, 6)]
+    assert fit(torch.ones(1, 1, 5, 5), torch.zeros(1, 1, 9, 9), dilate)[0, 0, 0].tolist() == [1, 0, 1, 0, 1, 0, 1, 0, 1]
+
+
 @pytest.mark.parametrize("strategy", [centre, dilate])
 def test_a_smaller_kernel_is_the_centre(strategy: Callable[[int, int], tuple[slice, slice]]) -> None:
     source = torch.arange(49.0).reshape(1, 1, 7, 7)

@@ -24,11 +24,16 @@ def centre(size: int, new: int) -> tuple[slice, slice]:
 
 
 def dilate(size: int, new: int) -> tuple[slice, slice]:
-    """Taps spread over the whole new axis (Eq. 6): 1 + i (k - 1) / 2 for a 3x3 seed; the centre when smaller."""
+    """Taps spread over the new axis (Eq. 6): 1 + i (k - 1) / 2 for a 3x3 seed; the centre when smaller.
+
+    Where whole steps do not fill the axis (5 taps in 7), the seed's are in the middle of it.
+    """
     if new <= size or size == 1:
         return centre(size, new)
     step = (new - 1) // (size - 1)
-    return slice(0, size), slice(0, new, step)
+    span = (size - 1) * step + 1
+    start = (new - span) // 2
+    return slice(0, size), slice(start, start + span, step)
 
 
 KERNELS: dict[str, Callable[[int, int], tuple[slice, slice]]] = {"centre": centre, "dilate": dilate}
