@@ -14,9 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
+from fna.arch.arch import Arch
+from fna.arch.design import Design
+from fna.arch.heads import parse_head
 from fna.arch.zoo import build
 from fna.errors import UserError
 from fna.nn.backbone import Backbone
+from fna.weights.checkpoint import DESIGN_KEY
 from fna.weights.seeds import IMAGENET_MEAN, IMAGENET_STD, Seed, Triple, from_state_dict, load_file, load_named
 
 SEEDS = {"w035": (0.35, (0.5,) * 3, (0.5,) * 3), "w100": (1.0, IMAGENET_MEAN, IMAGENET_STD)}
@@ -249,12 +253,17 @@ def test_metadata_that_says_no_mean_and_std_is_an_error(
         load_file(tmp_path / "a.safetensors")
 
 
+def designed(arch: Arch) -> str:
+    """What a network of ours with this backbone says of itself."""
+    return Design("none", arch, parse_head("deeplabv3"), 16, (33, 33)).to_json()
+
+
 def test_a_network_of_ours_is_a_seed_too_its_head_left_behind(tmp_path: Path) -> None:
     arch = build("fna_deeplabv3", 0.1)
     backbone = Backbone(arch).eval()
     randomise(backbone)
     weights = {f"backbone.{name}": t for name, t in backbone.state_dict().items()} | {"head.score": torch.zeros(3)}
-    metadata = {"fna_arch": arch.to_json(), "mean": json.dumps([0.1] * 3), "std": json.dumps([0.2] * 3)}
+    metadata = {DESIGN_KEY: designed(arch), "mean": json.dumps([0.1] * 3), "std": json.dumps([0.2] * 3)}
     save_file(weights, tmp_path / "a.safetensors", metadata)
     seed = load_file(tmp_path / "a.safetensors")
     assert (seed.arch, seed.mean, seed.std) == (arch, (0.1,) * 3, (0.2,) * 3)
@@ -275,9 +284,8 @@ def test_a_network_of_ours_that_is_not_what_its_metadata_says_is_refused(
 ) -> None:
     arch = build("mobilenet_v2", 0.1)
     weights = {f"backbone.{name}": t for name, t in Backbone(arch).state_dict().items()} | change
-    save_file(
-        {n: t for n, t in weights.items() if t is not None}, tmp_path / "a.safetensors", {"fna_arch": arch.to_json()}
-    )
+    kept = {n: t for n, t in weights.items() if t is not None}
+    save_file(kept, tmp_path / "a.safetensors", {DESIGN_KEY: designed(arch)})
     with pytest.raises(UserError, match=words):
         load_file(tmp_path / "a.safetensors")
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fna.arch.arch import Outputs, Tap, deepest, stages_at_stride, tap_channels
+from fna.arch.convs import Conv
 from fna.arch.heads.convs import rising, separable
 from fna.arch.heads.kind import At, DetectorKind, Head, HeadConv, HeadKind, Numbers
 from fna.arch.heads.ssdlite import predictions, ssd_anchors
-from fna.arch.layers import Conv
 
 
 @dataclass(frozen=True, slots=True)
