@@ -1,7 +1,6 @@
 """Adapt the architecture and the parameters of a pretrained network to your own images.
 
-Every verb of the command line is a function here: `check`, `adapt`, `search`, `train`, `val`, `predict`, `export`,
-`report`. The parts are usable alone: `open_data`, `mobilenet_v2`, `expand`, `derive`, `remap`, `load_seed`, `load`.
+Verbs of the command line are functions here under the same names, and parts are usable alone: docs/python.md has all.
 Names are imported when they are first used, so that `import fna` loads no torch; it also says how torch's threads wait
 (`fna.threads`), for which it has to come first.
 """
@@ -18,11 +17,17 @@ wait_politely()
 
 _WHERE = {
     "Arch": "fna.arch.arch",
+    "Budget": "fna.cost.budget",
     "Config": "fna.config",
+    "Design": "fna.arch.design",
     "UserError": "fna.errors",
     "adapt": "fna.pipeline",
+    "build": "fna.nn.network",
     "check": "fna.data.check.check",
-    "derive": "fna.search.derive",
+    "check_task": "fna.tasks.contract",
+    "count": "fna.nn.cost",
+    "demo": "fna.demo",
+    "derive": "fna.pipeline:derive_again",
     "expand": "fna.arch.space",
     "export": "fna.use.export",
     "figure_architectures": "fna.report.columns",
@@ -32,6 +37,7 @@ _WHERE = {
     "load_seed": "fna.weights.seeds:load_file",
     "mobilenet_v2": "fna.arch.zoo",
     "open_data": "fna.data.layouts.opening",
+    "parse_head": "fna.arch.heads",
     "predict": "fna.use.predict",
     "remap": "fna.weights.remap",
     "report": "fna.report:write_report",

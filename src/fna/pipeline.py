@@ -419,8 +419,11 @@ def validate(folder: str | Path, stage: str = "train", **changes: Any) -> dict[s
     return result
 
 
-def derive_again(folder: str | Path, budget: str) -> None:
-    """Derive arch files under further budgets (comma-separated) from a run's finished search, with its trials."""
+def derive_again(folder: str | Path, budget: str) -> list[Path]:
+    """Derive designs under further budgets (comma-separated) from a run's finished search, with its trials.
+
+    Returns their files, one a budget; an existing one is kept as it is.
+    """
     _, job, _ = reopen(folder)
     job.run.again = f"fna derive {folder} --budget {budget}"
     result = read_result(job.run.folder)
@@ -428,3 +431,4 @@ def derive_again(folder: str | Path, budget: str) -> None:
         raise UserError(f"{folder} has no finished search (search/result.json)")
     budgets = labelled([text.strip() for text in budget.split(",")])
     run_derive(job, make_space(job.task, job.searched, job.run.config.search), result, budgets)
+    return [job.run.folder / f"design{label}.json" for label, _ in budgets]
