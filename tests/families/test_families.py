@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import timm
@@ -11,7 +12,10 @@ from torch import nn
 from fna.arch.arch import Arch
 from fna.arch.layers import LayerOp
 from fna.families import mobilenet_v2, mobilenet_v3, resnet
-from tests.families.contract import Change, Reference, check_family
+from fna.families.family import Found
+from fna.weights.renaming import renamed
+from fna.weights.seeds import read_state
+from tests.families.contract import Change, Reference, check_family, check_features
 
 V2, V3, RESNET = mobilenet_v2.FAMILY, mobilenet_v3.FAMILY, resnet.FAMILY
 
@@ -125,3 +129,17 @@ REMAPPED = (
 @pytest.mark.parametrize("name", REFERENCES)
 def test_a_family_is_what_another_library_has(name: str) -> None:
     check_family(REFERENCES[name], CHANGES if name in REMAPPED else {})
+
+
+def test_a_checkpoint_of_tensorflow_is_recognised_and_computes_what_timm_does(shared: Path) -> None:
+    """Real weights; under symmetric padding they lose 20 points of accuracy."""
+    state, metadata = read_state(shared / "seeds" / "mobilenet_v3_small_100_imagenet_q8.safetensors")
+    assert metadata["padding"] == "TF SAME"
+    found = V3.find(state)
+    assert found is not None
+    arch, weights, _ = renamed(state, V3, Found(V3.libraries["tensorflow"], found.variant), "the seed")
+    assert arch == timms(SMALL, same_padding=True)
+    theirs = timm.create_model("tf_mobilenetv3_small_100", pretrained=False)
+    theirs.load_state_dict(state)
+    kept = {name: t for name, t in weights.items() if not name.startswith(("last.", "pooled."))}
+    check_features(arch, kept, theirs.eval(), blocks(5))

@@ -226,6 +226,11 @@ LayerOp = MBConv | Basic | Bottleneck
 Op = LayerOp | Skip
 
 
+def key(op: Op) -> str:
+    """The op as a part of a name in a state dict, where a point would begin a new part: `k3_e4.5` is `k3_e4_5`."""
+    return str(op).replace(".", "_")
+
+
 def parse_op(text: object) -> Op:
     """`k3_e6` -> MBConv(3, 6), `basic_k3` -> Basic(3), `skip` -> Skip(); anything else is a UserError."""
     if text == "skip":

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fna.arch.arch import Place
 from fna.arch.convs import Conv
-from fna.arch.layers import LayerOp, Op, Skip
+from fna.arch.layers import LayerOp, Op, Skip, key
 from fna.arch.space import largest_op
 from fna.nn.layers import ConvNormActivation, Layer, pad_same, run_block
 from fna.nn.mixture import Branch, Group, Norm, fusible, mixture
@@ -26,7 +26,7 @@ class MixedLayer(nn.Module):
         self.blocks = tuple(place.block(op) for op in candidates)
         self.fusible = all(fusible(self.blocks[c]) for c, _ in self._layers(range(len(candidates))))
         for op in self.own():
-            self.add_module(str(op), Layer(place, op, plain_norm))
+            self.add_module(key(op), Layer(place, op, plain_norm))
 
     def own(self) -> list[LayerOp]:
         """The layers that have weights."""
@@ -37,7 +37,7 @@ class MixedLayer(nn.Module):
         op = self.candidates[choice]
         if isinstance(op, Skip):
             return x, x
-        layer = self.get_submodule(str(op))
+        layer = self.get_submodule(key(op))
         assert isinstance(layer, Layer)
         return layer.both(x)
 
@@ -84,13 +84,13 @@ class MixedLayer(nn.Module):
 
     def _tensors(self, op: LayerOp, conv: Conv) -> tuple[Tensor, Norm]:
         """Weight and norm of one convolution of a candidate."""
-        part = self.get_submodule(f"{op}.{conv.name}")
+        part = self.get_submodule(f"{key(op)}.{conv.name}")
         assert isinstance(part, ConvNormActivation)
         return part.conv.weight, Norm.of(part.norm, conv.cout)
 
     def weights_of(self, choice: int) -> dict[str, Tensor]:
         """The weights of one candidate under the names of a backbone's layer."""
-        return dict(self.get_submodule(str(self.candidates[choice])).state_dict())
+        return dict(self.get_submodule(key(self.candidates[choice])).state_dict())
 
 
 class SharedLayer(MixedLayer):

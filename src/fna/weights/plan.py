@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fna.arch.arch import Arch, placed
 from fna.arch.convs import Block
-from fna.arch.layers import Op, Skip
+from fna.arch.layers import Op, Skip, key
 from fna.arch.space import Space, space_places
 from fna.errors import UserError
 
@@ -68,7 +68,7 @@ def layers(network: Arch | Space) -> dict[str, Described]:
             if isinstance(op, Skip):
                 continue
             after = place.block(op)
-            name = f"{place.name}.{op}" if isinstance(ops, tuple) else place.name
+            name = f"{place.name}.{key(op)}" if isinstance(ops, tuple) else place.name
             found[name] = Described(after, place.stage, index, not before.ends_in_activation)
         before = after
     return found
