@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fna.arch.arch import Arch, Place, Stage
-from fna.arch.layers import MBConv, Skip
+from fna.arch.layers import Bottleneck, LayerOp, MBConv, Skip
 from fna.arch.space import expand, named_space
 from fna.arch.zoo import build, mobilenet_v2
 from fna.errors import UserError
@@ -32,7 +32,7 @@ def randomised(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def one_stage(*layers: MBConv, channels: int = 8, stem: int = 8) -> Arch:
+def one_stage(*layers: LayerOp, channels: int = 8, stem: int = 8) -> Arch:
     return Arch(stem, (Stage(channels, 1, layers),), 16)
 
 
@@ -176,6 +176,29 @@ def test_the_top_channels_are_kept_in_order_in_every_tensor_of_the_layer(strateg
 @pytest.mark.parametrize(("strategy", "kept"), [("norm_scale", [1, 2, 3]), ("std", [1, 2, 3]), ("l1", [0, 2, 3])])
 def test_three_channels_by_hand(strategy: str, kept: list[int]) -> None:
     assert select_channels(small_layer(), BLOCK, {"hidden": 3}, strategy)["expand.norm.weight"].tolist() == kept
+
+
+def test_channels_of_a_grouped_convolution_are_kept_by_whole_groups() -> None:
+    # Scales 5 0 | 2 2 in groups of two: the first group has more together, though two channels of the second beat its 0.
+    block = Bottleneck(3, 1, 2).block(4, 4)
+    layer = {
+        "reduce.conv.weight": torch.arange(4.0)[:, None, None, None].expand(4, 4, 1, 1),
+        "spatial.conv.weight": torch.arange(4.0)[:, None, None, None].expand(4, 2, 3, 3),
+        "spatial.norm.weight": torch.tensor([5.0, 0.0, 2.0, 2.0]),
+        "project.conv.weight": torch.arange(4.0)[None, :, None, None].expand(4, 4, 1, 1),
+    }
+    chosen = select_channels(layer, block, {"hidden": 2}, "norm_scale")
+    assert chosen["reduce.conv.weight"][:, 0, 0, 0].tolist() == [0, 1]
+    assert chosen["spatial.conv.weight"].shape == (2, 2, 3, 3)
+    assert chosen["spatial.norm.weight"].tolist() == [5, 0]
+    assert chosen["project.conv.weight"][0, :, 0, 0].tolist() == [0, 1]
+
+
+def test_groups_of_another_size_are_refused() -> None:
+    arch = one_stage(Bottleneck(3, 1, 2))
+    other = one_stage(Bottleneck(3, 1, 4))
+    with pytest.raises(UserError, match="groups of 2 channels cannot start one with groups of 4"):
+        remap(arch, Backbone(arch).state_dict(), other, Backbone(other).state_dict())
 
 
 @pytest.mark.parametrize("strategy", ["first", "norm_scale", "std", "l1"])
