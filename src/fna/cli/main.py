@@ -42,7 +42,7 @@ def count(words: list[str]) -> int:
     parser = Parser(prog="fna count", description="Parameters and multiply-adds of a network.")
     what = "design or architecture: a JSON file, a run folder, a zoo name (mobilenet_v2_w035 ...) or timm:NAME"
     parser.add_argument("network", metavar="NETWORK", help=what)
-    heads = "fpn, lraspp, deeplabv3, deeplabv3plus, dpc, ssdlite, retinanet or classifier, with options as in"
+    heads = "fpn, lraspp, deeplabv3, ssdlite, retinanet ... (docs/heads.md has all), with options as in"
     parser.add_argument("--head", help=f"{heads} 'fpn(width=64)'; default: the design's, else none: the backbone alone")
     parser.add_argument("--imgsz", help="HxW, one number is a square; default: the design's, else 224")
     parser.add_argument("--classes", type=int, default=1000)
@@ -52,10 +52,12 @@ def count(words: list[str]) -> int:
     if args.classes < 1:
         raise UserError(f"--classes must be at least 1, got {args.classes}")
     from fna.arch.arch import Arch
+    from fna.arch.heads import OutsideHead
 
     arch, design, imgsz, stride = counted(args.network, args.head, args.imgsz, args.os)
-    # A plain backbone is counted by running it, which needs torch.
-    cost = import_module("fna.cost.count" if isinstance(arch, Arch) else "fna.nn.cost")
+    # Plain backbones and other libraries' heads are counted by running them, which needs torch.
+    outside = design is not None and isinstance(design.described(args.classes), OutsideHead)
+    cost = import_module("fna.cost.count" if isinstance(arch, Arch) and not outside else "fna.nn.cost")
     backbone = cost.count_backbone(arch, imgsz, stride)
     whole = backbone if design is None else cost.count(design, args.classes)
     if args.json:

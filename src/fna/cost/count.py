@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from fna.arch.arch import HW, Arch, Outputs, Place, placed, shrink
 from fna.arch.convs import Conv, Gate
 from fna.arch.design import Design
-from fna.arch.heads import Head, grid
+from fna.arch.heads import Head, OutsideHead, grid
 from fna.arch.layers import Op
 from fna.arch.space import Space, searched_places
 from fna.errors import UserError
@@ -88,7 +88,12 @@ def count_backbone(arch: Arch, imgsz: HW, output_stride: int = 32) -> Count:
 
 
 def count_head(head: Head, arch: Outputs, imgsz: HW, output_stride: int = 32) -> Count:
-    """A head on `arch` at `imgsz` (height, width); a convolution that several levels share has its parameters once."""
+    """A head on `arch` at `imgsz` (height, width); a convolution that several levels share has its parameters once.
+
+    Raises UserError for a head that is another library's: `fna.nn.cost` counts it with its backbone, by running it.
+    """
+    if isinstance(head, OutsideHead):
+        raise UserError(f"{head.name} has no layers as data: fna train takes it, searches do not")
     counts = []
     for part in head.convs:
         if part.linear:

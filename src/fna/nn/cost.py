@@ -1,4 +1,4 @@
-"""Cost of any network that can be built: from the data of a design, or by running a plain backbone."""
+"""Cost of any network that can be built: from the data of a design, or by running what is only a module."""
 
 from functools import cache
 
@@ -6,6 +6,7 @@ import torch
 
 from fna.arch.arch import HW, Arch
 from fna.arch.design import Design
+from fna.arch.heads import OutsideHead
 from fna.arch.plain import AnyArch, PlainBackbone
 from fna.cost import count as cost
 from fna.cost.count import Count, check_imgsz
@@ -16,7 +17,8 @@ from fna.nn.plain import build_features
 
 def count(design: Design, classes: int) -> Count:
     """The whole model, for one image of the design's size."""
-    return cost.count(design, classes) if isinstance(design.arch, Arch) else _count_module(design, classes)
+    as_data = isinstance(design.arch, Arch) and not isinstance(design.described(classes), OutsideHead)
+    return cost.count(design, classes) if as_data else _count_module(design, classes)
 
 
 def count_backbone(arch: AnyArch, imgsz: HW, output_stride: int = 32) -> Count:

@@ -18,9 +18,11 @@ def count_module(module: nn.Module, imgsz: HW) -> Count:
     def record(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if isinstance(part, nn.Linear):
             counts.append(Count(linear_madds=output.numel() * part.in_features))
-        elif isinstance(part, nn.Conv2d):
+        elif isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+            # Every output of a convolution, and every input of a transposed one, meets the weights of one of its rows.
+            pixels = inputs[0] if isinstance(part, nn.ConvTranspose2d) else output
             adds = 0 if part.bias is None else output.numel()
-            counts.append(Count(conv_madds=output.numel() * part.weight[0].numel(), conv_bias_adds=adds))
+            counts.append(Count(conv_madds=pixels.numel() * part.weight[0].numel(), conv_bias_adds=adds))
 
     hooks = [part.register_forward_hook(record) for part in module.modules()]
     training = module.training

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from fna.arch.heads import HEADS
 from fna.errors import UserError, unknown
 from fna.tasks.score import Score
 
@@ -53,7 +54,7 @@ TASKS = {
         name="seg",
         title="semantic segmentation",
         data="masks",
-        heads=("fpn", "lraspp", "deeplabv3", "deeplabv3plus", "dpc"),
+        heads=("fpn", "lraspp", "deeplabv3", "deeplabv3plus", "dpc", *(name for name in HEADS if name[:4] == "smp:")),
         score=Score("mIoU"),
         class_score="IoU",
         absent="in neither truth nor prediction",

@@ -6,7 +6,7 @@ from typing import Any
 
 from fna.arch.arch import Outputs
 from fna.arch.heads.convs import grid
-from fna.arch.heads.kind import At, DetectorKind, Head, HeadConv, HeadKind
+from fna.arch.heads.kind import At, DetectorKind, Head, HeadConv, HeadKind, OutsideHead
 from fna.arch.heads.parse import kind_from_data, parse_kind
 from fna.errors import UserError
 
@@ -17,6 +17,7 @@ __all__ = [
     "Head",
     "HeadConv",
     "HeadKind",
+    "OutsideHead",
     "describe",
     "grid",
     "head_from_data",

@@ -116,6 +116,18 @@ class Head:
         return next(part.conv for part in self.convs if part.conv.name == name)
 
 
+@dataclass(frozen=True, slots=True)
+class OutsideHead(Head):
+    """A head that is another library's module: it has no convolutions as data, and its cost is counted by running it.
+
+    `channels` are those of the taps.
+    """
+
+    channels: Numbers = ()
+    classes: int = 0
+    output_stride: int = 32
+
+
 def option_types(kind: type[HeadKind]) -> dict[str, Any]:
     """The type of every option of a kind, by name."""
     hints = get_type_hints(kind)
