@@ -304,7 +304,7 @@ class Config(Section):
     std: Triple | None = Field(None, description="input std; default: the seed's")
     head: HeadText = Field(
         AUTO,
-        description=f"{', '.join(HEADS)}, with options as in fpn(width=64); auto: fpn for segmentation, ssdlite for "
+        description=f"{', '.join(HEADS)}; options as in fpn(width=64); auto: fpn for segmentation, ssdlite for "
         "detection, classifier for classification",
     )
     output_stride: Literal[0, 8, 16, 32] = Field(0, description="0: what the head has by itself")

@@ -172,4 +172,5 @@ def test_an_unknown_head_and_an_impossible_image_size_are_errors() -> None:
         count_backbone(arch, (0, 224))
     with pytest.raises(UserError, match="the head ssdlite needs output stride 32, got 16"):
         describe("ssdlite", arch, 7, 16)
-    assert set(HEADS) == {parse_head(text).name for text in (*ROWS, *VARIANTS)}
+    outside = {name for name in HEADS if name.startswith("smp:")}  # in tests/nn/test_smp.py
+    assert set(HEADS) - outside == {parse_head(text).name for text in (*ROWS, *VARIANTS)}

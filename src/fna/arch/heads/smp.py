@@ -29,41 +29,57 @@ class Smp(HeadKind):
 
 
 class Unet(Smp):
+    """U-Net's decoder (arXiv 1505.04597)."""
+
     __slots__ = ()
     name = "smp:unet"
 
 
 class UnetPlusPlus(Smp):
+    """U-Net++'s decoder (arXiv 1807.10165)."""
+
     __slots__ = ()
     name = "smp:unetplusplus"
 
 
 class MAnet(Smp):
+    """MA-Net's decoder (doi 10.1109/ACCESS.2020.3025372)."""
+
     __slots__ = ()
     name = "smp:manet"
 
 
 class Linknet(Smp):
+    """LinkNet's decoder (arXiv 1707.03718)."""
+
     __slots__ = ()
     name = "smp:linknet"
 
 
 class SmpFpn(Smp):
+    """A feature pyramid of full convolutions (arXiv 1612.03144)."""
+
     __slots__ = ()
     name = "smp:fpn"
 
 
 class Upernet(Smp):
+    """UPerNet's decoder (arXiv 1807.10221)."""
+
     __slots__ = ()
     name = "smp:upernet"
 
 
 class Segformer(Smp):
+    """SegFormer's decoder (arXiv 2105.15203)."""
+
     __slots__ = ()
     name = "smp:segformer"
 
 
 class Pan(Smp):
+    """The pyramid attention network's decoder (arXiv 1805.10180)."""
+
     __slots__ = ()
     name = "smp:pan"
     output_stride = 16
@@ -71,6 +87,8 @@ class Pan(Smp):
 
 
 class SmpDeepLabV3(Smp):
+    """DeepLabv3's decoder (arXiv 1706.05587)."""
+
     __slots__ = ()
     name = "smp:deeplabv3"
     output_stride = 8
@@ -78,6 +96,8 @@ class SmpDeepLabV3(Smp):
 
 
 class SmpDeepLabV3Plus(Smp):
+    """DeepLabv3+'s decoder (arXiv 1802.02611)."""
+
     __slots__ = ()
     name = "smp:deeplabv3plus"
     output_stride = 16
