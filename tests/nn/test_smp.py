@@ -20,6 +20,7 @@ from fna.errors import UserError
 from fna.nn.cost import count
 from fna.nn.heads import build_head
 from fna.nn.network import build
+from fna.tasks.kinds import TASKS
 from fna.use.load import load
 
 smp: Any = pytest.importorskip("segmentation_models_pytorch")
@@ -34,6 +35,7 @@ def design(name: str, imgsz: tuple[int, int] = (128, 160)) -> Design:
 def test_every_decoder_of_the_library_that_reads_any_backbone_is_a_head() -> None:
     there = {f"smp:{name}" for name in smp.MODEL_ARCHITECTURES_MAPPING}
     assert set(DECODERS) == there - {"smp:pspnet", "smp:dpt"}
+    assert set(DECODERS) <= set(TASKS["seg"].heads)
     for name in DECODERS:
         assert str(parse_head(name)) == name
         assert head_from_data(parse_head(name).as_dict()) == parse_head(name)

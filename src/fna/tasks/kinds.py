@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from fna.arch.heads import HEADS
 from fna.errors import UserError, unknown
 from fna.tasks.score import Score
 
@@ -54,7 +53,11 @@ TASKS = {
         name="seg",
         title="semantic segmentation",
         data="masks",
-        heads=("fpn", "lraspp", "deeplabv3", "deeplabv3plus", "dpc", *(name for name in HEADS if name[:4] == "smp:")),
+        heads=(
+            *("fpn", "lraspp", "deeplabv3", "deeplabv3plus", "dpc", "smp:unet", "smp:unetplusplus", "smp:manet"),
+            *("smp:linknet", "smp:fpn", "smp:upernet", "smp:segformer", "smp:pan", "smp:deeplabv3"),
+            "smp:deeplabv3plus",
+        ),
         score=Score("mIoU"),
         class_score="IoU",
         absent="in neither truth nor prediction",
