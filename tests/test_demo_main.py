@@ -1,6 +1,7 @@
 """The demonstration from drawing to its last table, for both tasks."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from fna.cli.main import main
 from fna.demo import demo
-from fna.demo.main import Trained, final_table
+from fna.demo.main import Trained, compared, final_table
 from fna.demo.pretrain import Pretraining
 from fna.errors import UserError
 from fna.tasks.kinds import TASKS
@@ -43,6 +44,19 @@ def test_the_final_table_has_percent_and_billions_and_a_dash_for_what_is_unknown
     ]
 
 
+@pytest.mark.parametrize(
+    ("ours", "said"),
+    [
+        (0.45, "a is better than b: +5.0 points."),
+        (0.41, "a is not clearly better or worse than b: +1.0 points, which chance can make."),
+        (0.35, "a is NOT better than b: -5.0 points."),
+    ],
+)
+def test_what_is_not_clearly_better_is_not_called_better(ours: float, said: str) -> None:
+    a, b = (Trained(name, (score,), 1, 1, None) for name, score in (("a", ours), ("b", 0.4)))
+    assert compared(a, b, TASKS["seg"].score) == said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("task", SCORES)
 def test_the_demonstration_compares_three_networks_of_which_one_starts_from_random_weights(
@@ -55,8 +69,9 @@ def test_the_demonstration_compares_three_networks_of_which_one_starts_from_rand
     assert folder == tmp_path / "demo-2"
     report = (folder / "report.md").read_text(encoding="utf-8")
     assert f"| network | {SCORES[task]} | MAdds | params | fine-tuning, s |" in report
+    under = {"seg": ["seed architecture under deeplabv3, the paper's way", "seed architecture under fpn"]}
     assert list(rows(report)) == [
-        "seed architecture",
+        *under.get(task, ["seed architecture"]),
         "adapted network",
         "adapted architecture from random weights",
     ]
@@ -64,7 +79,9 @@ def test_the_demonstration_compares_three_networks_of_which_one_starts_from_rand
     assert (folder / "adapted" / "report.md").is_file()
     _, remapped = load_network(folder / "adapted/train/best.safetensors")
     _, untrained = load_network(folder / "random/train/best.safetensors")
-    assert remapped == untrained  # the same architecture, head, classes and normalisation; other weights
+    assert remapped == replace(
+        untrained, design=replace(untrained.design, seed="seed")
+    )  # the same architecture, head, classes and normalisation; other weights
     assert remapped.task == task
     assert (folder / "adapted/train/remap.txt").is_file()
     assert not (folder / "random/train/remap.txt").exists()
@@ -78,8 +95,10 @@ def test_a_search_that_keeps_the_seed_has_one_row_for_both_and_says_so(tmp_path:
     folder = tiny_demo(tmp_path / "demo", task, replicas=2, caution=1e9)
     assert not (folder / "adapted/seed").exists()
     report = (folder / "report.md").read_text(encoding="utf-8")
-    assert list(rows(report)) == ["seed architecture = adapted network", "seed architecture from random weights"]
-    (one, other) = rows(report).values()
+    names = ["seed architecture under deeplabv3, the paper's way", "seed architecture under fpn = adapted network"]
+    names = names if task == "seg" else ["seed architecture = adapted network"]
+    assert list(rows(report)) == [*names, "seed architecture from random weights"]
+    *_, one, other = rows(report).values()
     assert one[-3:-1] == other[-3:-1]  # MAdds and params: the same architecture
     assert "the adapted network has the seed's own architecture" in report
 

@@ -1,4 +1,4 @@
-"""`fna demo`: from drawn scenes to an adapted network, with two networks beside it that show what each part is for."""
+"""`fna demo`: from drawn scenes to an adapted network, beside networks that show what each part is for."""
 
 import time
 from collections.abc import Sequence
@@ -13,8 +13,10 @@ from fna.files import new_folder, write_text
 from fna.pipeline import adapt, train
 from fna.report.files import RunFiles, StageFiles
 from fna.report.text import giga, mega, percent, seconds, table
+from fna.report.verdict import CHANCE
 from fna.runs.machine import keep_memory
 from fna.tasks.kinds import TASKS, TaskKind
+from fna.tasks.score import Score
 
 DRAWN = {"masks": draw_scenes, "boxes": draw_box_scenes}
 """How scenes are drawn, by the kind of annotations."""
@@ -24,6 +26,8 @@ KEPT = (
     "The search found no change that earned its cost: the adapted network has the seed's own architecture, so one row "
     "stands for both."
 )
+PAPER: dict[str, dict[str, Any]] = {"seg": {"head": "deeplabv3", "output_stride": 16}}
+"""The head that the paper has around the seed, by task, where that is not the one of the recipe."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,8 @@ def demo(
     """Draw scenes, pretrain a seed on naming shapes, adapt it to the scenes, and compare; returns the new folder.
 
     `task` is seg (masks) or det (boxes). OUT (or OUT-2 and so on where it is not empty) gets scenes/, seed.safetensors,
-    the run folders adapted/ and random/, and report.md. `changes` are keys of the configuration that differ from the
-    recipe `demo` or `demo-det`.
+    the run folders paper/ (masks only), adapted/ and random/, and report.md. `changes` are keys of the configuration
+    that differ from the recipe `demo` or `demo-det`.
     """
     shown_tasks = [kind.name for kind in TASKS.values() if kind.recipe]
     if task not in shown_tasks:
@@ -77,10 +81,12 @@ def demo(
     right, chance = percent(accuracy.val), percent(accuracy.chance)
     print(f"  accuracy {right} % on new pictures (chance {chance} %)", flush=True)
     common: dict[str, Any] = {"recipe": kind.recipe, "seed": random_seed, "mean": MEAN, "std": STD, **changes}
+    around = PAPER.get(task)
+    paper = train(scenes, "seed", folder / "paper", weights=str(weights), **common, **around) if around else None
     adapted = adapt(scenes, folder / "adapted", weights=str(weights), **common)
     backbone = f"mobilenet_v2_w{round(100 * how.width):03d}"
     untrained = train(scenes, str(adapted), folder / "random", weights="none", backbone=backbone, **common)
-    shown = summary(adapted, untrained, kind)
+    shown = summary(adapted, untrained, paper, kind)
     lines = [
         f"The seed names shapes in pictures it has not seen with an accuracy of {right} % "
         f"(chance {chance} %). All networks below are fine-tuned on the scenes on the same schedule.",
@@ -92,21 +98,41 @@ def demo(
     return folder
 
 
-def summary(adapted: Path, untrained: Path, kind: TaskKind) -> str:
-    """The final table of both runs, and a line where the search returned the seed's own architecture."""
+def summary(adapted: Path, untrained: Path, paper: Path | None, kind: TaskKind) -> str:
+    """The final table of the runs, and in words what the head and what the search brought, also where it is nothing."""
     run = RunFiles(adapted)
     stages = {stage.name: stage for stage in run.stages}
     (random,) = RunFiles(untrained).stages
     # A search that changes nothing leaves one network to train: there is no stage `seed` beside it.
     kept = stages["train"].arch == run.seed_arch
-    named = [(f"{SEED} = {ADAPTED}", stages["train"]), (SEED_RANDOM, random)]
+    head = f" under {stages['train'].design.head}" if paper else ""
+    named = [(f"{SEED}{head} = {ADAPTED}", stages["train"]), (SEED_RANDOM, random)]
     if not kept:
-        named = [(SEED, stages["seed"]), (ADAPTED, stages["train"]), (RANDOM, random)]
-    shown = final_table([_row(name, stage, kind) for name, stage in named], kind)
-    return f"{shown}\n\n{KEPT}" if kept else shown
+        named = [(f"{SEED}{head}", stages["seed"]), (ADAPTED, stages["train"]), (RANDOM, random)]
+    if paper:
+        (stage,) = RunFiles(paper).stages
+        named.insert(0, (f"{SEED} under {stage.design.head}, the paper's way", stage))
+    rows = [_trained(name, stage, kind) for name, stage in named]
+    first = 1 if paper else 0
+    said = [compared(rows[1], rows[0], kind.score)] if paper else []
+    said.append(KEPT if kept else compared(rows[first + 1], rows[first], kind.score))
+    return "\n\n".join([final_table(rows, kind), *said])
 
 
-def _row(name: str, stage: StageFiles, kind: TaskKind) -> Trained:
+def compared(one: Trained, other: Trained, score: Score) -> str:
+    """Whether one network is clearly better than another, in a sentence."""
+    ours, theirs = one.scores[0], other.scores[0]
+    assert ours is not None
+    assert theirs is not None
+    difference = ours - theirs
+    text = f"{score.difference(difference)}{score.points}"
+    if abs(difference) < CHANCE:
+        return f"{one.name} is not clearly better or worse than {other.name}: {text}, which chance can make."
+    better = "better" if score.better(ours, theirs) else "NOT better"
+    return f"{one.name} is {better} than {other.name}: {text}."
+
+
+def _trained(name: str, stage: StageFiles, kind: TaskKind) -> Trained:
     assert stage.best is not None
     values = tuple(stage.best[metric] for metric in metrics(kind))
     return Trained(name, values, stage.cost["madds"], stage.cost["params"], stage.seconds)
