@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from fna import pipeline
 from fna.arch import zoo
 from fna.arch.arch import Arch
 from fna.arch.design import Design
+from fna.arch.heads import parse_head
 from fna.config import Config
 from fna.errors import Interrupted, UserError
 from fna.files import read_metrics
 from fna.tasks.segmentation.task import Segmentation
+from fna.use.load import load
 from searched import timeless
 
 
@@ -212,6 +215,27 @@ def test_an_architecture_edited_by_hand_is_the_one_that_is_trained(data: Path, f
     verb, job, arch = pipeline.reopen(run)
     pipeline.execute(verb, job, arch)
     assert Design.load(run / "train/design.json").arch == edited
+
+
+def test_a_design_is_trained_as_it_says_and_again_without_its_file(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arch = zoo.lookup("fna_retinanet_w010")
+    given = Design("another", arch, parse_head("lraspp(width=16)"), 16, (24, 32), resize=True)
+    (tmp_path / "mine.json").write_text(given.to_json())
+    # The head of the configuration gives way to the design's.
+    how = config(head="deeplabv3")
+    job = pipeline.start("train", data, tmp_path / "run", how, str(tmp_path / "mine.json"))
+    with monkeypatch.context() as patch:
+        stop_at(patch, Segmentation, 4)
+        with pytest.raises(Interrupted):
+            pipeline.execute("train", job, str(tmp_path / "mine.json"))
+    (tmp_path / "mine.json").unlink()
+    verb, job, text = pipeline.reopen(tmp_path / "run")
+    pipeline.execute(verb, job, text)
+    trained = load(tmp_path / "run").info.design
+    assert trained == replace(given, seed="none")
+    assert Design.load(tmp_path / "run") == trained
 
 
 def test_a_budget_below_the_smallest_network_names_the_smallest(data: Path, tmp_path: Path) -> None:

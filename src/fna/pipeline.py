@@ -105,6 +105,8 @@ def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: st
     run = Run.create(out, config)
     write_json(run.folder / "run.json", {"verb": verb, "data": str(Path(data).resolve()), "arch": arch})
     job = Job(run, seed, task)
+    if verb == "train":
+        keep_design(job, arch)
     describe(job)
     return job
 
@@ -358,10 +360,18 @@ def with_design(config: Config, design: Design) -> Config:
     return config.model_copy(update={"head": str(design.head), "output_stride": design.output_stride} | size)
 
 
+def keep_design(job: Job, arch: str | None) -> Design:
+    """What a run of `fna train` trains, in its design.json, so that it goes on without the file that it is from."""
+    file = job.run.folder / "design.json"
+    if not file.is_file():
+        wanted = wanted_network(arch, job.seed)
+        write_text(file, job.design(wanted.arch if isinstance(wanted, Design) else wanted).to_json())
+    return Design.load(file)
+
+
 def do_train(job: Job, arch: str | None) -> None:
     """Fine-tune one network: a design, an architecture, or `seed`."""
-    wanted = wanted_network(arch, job.seed)
-    run_train(job, wanted.arch if isinstance(wanted, Design) else wanted, "train")
+    run_train(job, keep_design(job, arch).arch, "train")
 
 
 STAGES: dict[str, Callable[[Job, str | None], None]] = {"adapt": do_adapt, "search": do_search, "train": do_train}

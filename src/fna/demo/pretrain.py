@@ -19,6 +19,7 @@ from fna.files import whole
 from fna.nn.layers import Layer
 from fna.nn.network import Network, assemble
 from fna.train.schedules import polynomial, set_lr
+from fna.weights.seeds import ARCH_KEY
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 """Of drawn pictures, near enough; they travel with the seed."""
@@ -130,6 +131,6 @@ def save_seed(path: Path, arch: Arch, network: Network) -> None:
     """
     weights = dict(network.backbone.state_dict())
     weights |= {name: tensor for name, tensor in network.head.state_dict().items() if name.startswith("last.")}
-    metadata = {"fna_arch": arch.to_json(), "mean": json.dumps(MEAN), "std": json.dumps(STD)}
+    metadata = {ARCH_KEY: arch.to_json(), "mean": json.dumps(MEAN), "std": json.dumps(STD)}
     with whole(path) as temporary:
         save_file({f"backbone.{name}": tensor.contiguous() for name, tensor in weights.items()}, temporary, metadata)

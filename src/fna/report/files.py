@@ -108,6 +108,8 @@ class RunFiles:
     @cached_property
     def derived(self) -> dict[str, AnyArch]:
         """What the search derived, by label: "" for design.json, "-0.5G" for design-0.5G.json."""
+        if self.job.get("verb") == "train":
+            return {}  # its design.json was given
         files = sorted(self.folder.glob("design*.json"))
         return {
             path.stem.removeprefix("design"): Design.load(path).arch

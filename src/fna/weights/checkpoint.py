@@ -41,7 +41,7 @@ class NetworkInfo:
     def from_metadata(metadata: Mapping[str, str], source: str) -> "NetworkInfo":
         """The inverse of `metadata`; a UserError says what is missing."""
         if "fna_arch" in metadata:
-            raise UserError(f"{source} was written by an earlier version of fna, which had no designs; train it again")
+            raise UserError(f"{source} is a seed, or was written before networks had designs; train it again")
         try:
             design = Design.from_json(metadata[DESIGN_KEY], source)
             values = {key: json.loads(metadata[key]) for key in ("task", "classes", "mean", "std")}

@@ -25,6 +25,9 @@ from fna.weights.renaming import NORM_KEYS, check_tensor, renamed, shapes_of
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """What torchvision and timm state for their MobileNetV2 weights."""
 
+ARCH_KEY = "fna_arch"
+"""In the metadata of a backbone alone under our names: its architecture."""
+
 Triple = tuple[float, float, float]
 FAMILIES: tuple[Family, ...] = (mobilenet_v2.FAMILY,)
 """Those whose checkpoints are seeds as they come."""
@@ -131,11 +134,15 @@ def load_file(path: str | Path, mean: Triple | None = None, std: Triple | None =
     state, metadata = read_state(path)
     mean = mean or metadata_triple(metadata, "mean", path) or _input_triple(metadata, "mean", path) or IMAGENET_MEAN
     std = std or metadata_triple(metadata, "std", path) or _input_triple(metadata, "std", path) or IMAGENET_STD
-    if DESIGN_KEY in metadata:
-        arch = Design.from_json(metadata[DESIGN_KEY], source=f"{path} metadata").arch
-        if not isinstance(arch, Arch):
-            raise UserError(f"{path} holds {arch.name}, whose layers are not data; give --backbone {arch.name} with it")
+    if ARCH_KEY in metadata:
+        arch = Arch.from_json(metadata[ARCH_KEY], source=f"{path} metadata")
         return _from_network(state, arch, mean, std, str(path))
+    if DESIGN_KEY in metadata:
+        written = Design.from_json(metadata[DESIGN_KEY], source=f"{path} metadata").arch
+        if not isinstance(written, Arch):
+            name = written.name
+            raise UserError(f"{path} holds {name}, whose layers are not data; give --backbone {name} with it")
+        return _from_network(state, written, mean, std, str(path))
     return from_state_dict(state, mean, std, str(path))
 
 
