@@ -14,6 +14,7 @@ from fna.config import Config, from_data
 
 TINY: dict[str, Any] = {
     "backbone": "mobilenet_v2_w010",
+    "head": "deeplabv3",
     "threads": 1,
     "search": {
         "depths": [2, 3, 4, 3, 3, 1],

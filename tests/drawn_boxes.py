@@ -10,6 +10,7 @@ from PIL import Image
 from drawn import TINY
 
 TINY_BOXES: dict[str, Any] = TINY | {
+    "head": "ssdlite",
     "imgsz": "64x64",
     "search": {**TINY["search"], "swap": "stage", "augment": {"flip": False}},
     "adapt": {**TINY["adapt"], "augment": {"ssd": True}},

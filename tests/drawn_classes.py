@@ -11,6 +11,7 @@ from drawn import TINY
 COLOURS = {"red": (200, 40, 40), "Green": (40, 200, 40), "blue": (40, 40, 200)}
 
 TINY_CLASSES: dict[str, Any] = TINY | {
+    "head": "classifier",
     "imgsz": "48x48",
     "search": {**TINY["search"], "swap": "stage", "augment": {"flip": False}},
     "adapt": {**TINY["adapt"], "augment": {}},
