@@ -179,7 +179,7 @@ def test_three_channels_by_hand(strategy: str, kept: list[int]) -> None:
 
 
 def test_channels_of_a_grouped_convolution_are_kept_by_whole_groups() -> None:
-    # Scales 5 0 | 2 2 in groups of two: the first group has more together, though two channels of the second beat its 0.
+    # Scales 5 0 | 2 2 in groups of two: the first group has more together, though each of the second beats its 0.
     block = Bottleneck(3, 1, 2).block(4, 4)
     layer = {
         "reduce.conv.weight": torch.arange(4.0)[:, None, None, None].expand(4, 4, 1, 1),
