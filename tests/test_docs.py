@@ -36,3 +36,21 @@ def test_a_marked_section_stands_once_in_the_docs() -> None:
     ]
     assert sorted(found) == sorted(set(found))
     assert {"camvid-w035", "ssdlite-w035"} <= set(found)
+
+
+def test_every_file_that_contributing_names_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:[\w.]+/)+[\w.]*)`", text)
+    assert "arch/layers.py" in named
+    places = [ROOT, ROOT / "src/fna"]
+    missing = [n for n in named if "NAME" not in n and not any((place / n).exists() for place in places)]
+    assert missing == []
+
+
+def test_the_tree_of_the_readme_names_every_folder_of_the_package_and_no_other() -> None:
+    tree = (
+        (ROOT / "README.md").read_text(encoding="utf-8").partition("    src/fna/\n")[2].partition("    benchmarks/")[0]
+    )
+    named = re.findall(r"^      (\w+)/", tree, re.MULTILINE)
+    folders = [folder.name for folder in (ROOT / "src/fna").iterdir() if folder.is_dir()]
+    assert sorted(named) == sorted(set(folders) - {"__pycache__"})

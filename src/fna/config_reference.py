@@ -84,9 +84,11 @@ def page() -> str:
 
 def head_row(kind: HeadKind) -> str:
     """A head with all its options at their defaults, the output stride that it has by itself, those it can have."""
-    texts = [f"{field.name}={option_text(getattr(kind, field.name))}" for field in fields(kind)]
+    options = {field.name: getattr(kind, field.name) for field in fields(kind)}
+    texts = [f"{name}={option_text(value)}" for name, value in options.items() if value is not None]
     shown = f"{kind.name}({', '.join(texts)})" if texts else kind.name
-    return f"| `{shown}` | {kind.output_stride} | {kind.strides_text} | {first_sentence(kind)} |"
+    said = "".join(f"; `{name}`: the backbone's own unless given" for name, value in options.items() if value is None)
+    return f"| `{shown}` | {kind.output_stride} | {kind.strides_text} | {first_sentence(kind)}{said} |"
 
 
 def first_sentence(kind: HeadKind) -> str:
