@@ -9,6 +9,7 @@ from fna.arch import zoo
 from fna.arch.arch import Arch
 from fna.arch.decision import path_of, size_log10
 from fna.arch.design import Design, find, find_arch
+from fna.arch.heads import OutsideHead
 from fna.arch.plain import AnyArch
 from fna.arch.space import Space
 from fna.config import Config, from_data, load_config, recipe_path, resolved
@@ -24,7 +25,7 @@ from fna.report import write_report
 from fna.runs.processes import check_batch
 from fna.runs.run import Run
 from fna.search.derive import proposals
-from fna.search.result import Finalist, SearchResult, Tried, Verdict, arch_data, read_result, write_result
+from fna.search.result import Finalist, SearchResult, Tried, Verdict, design_data, read_result, write_result
 from fna.search.scores import score_sets
 from fna.search.search import make_decisions, make_space, wall_seconds
 from fna.search.search import search as search_space
@@ -69,9 +70,12 @@ class Job:
 
     def cost(self, arch: Arch, budget: Budget) -> Cost:
         """All exact measures of the whole model at the run's image size, and those measured that are limited."""
-        design = self.design(arch)
-        head = design.described(len(self.task.classes))
-        return cost_of(arch, head, design.imgsz, design.output_stride, budget.measured)
+        design, classes = self.design(arch), len(self.task.classes)
+        if isinstance(design.described(classes), OutsideHead):
+            # Another library's module is counted by running it, and does not say what it keeps.
+            found = self.count(arch)
+            return Cost({"params": found.params, "madds": found.madds})
+        return cost_of(design, classes, budget.measured)
 
     @property
     def searched(self) -> Seed:
@@ -282,15 +286,14 @@ def record(
     verdict = Verdict(
         label=label,
         budget=budget.as_dict() or None,
-        finalists=tuple(Finalist.of(arch, costs[arch].as_dict(), *found.get(arch, ())) for arch in rivals),
+        finalists=tuple(Finalist.of(job.design(arch), costs[arch].as_dict(), *found.get(arch, ())) for arch in rivals),
         chosen=rivals.index(chosen) if chosen in rivals else None,
-        arch=arch_data(chosen),
+        design=design_data(job.design(chosen)),
         cost=costs[chosen].as_dict(),
     )
     tried = [
         Tried(
-            arch=arch_data(trial.arch),
-            design=None,
+            design=design_data(job.design(trial.arch)),
             cost=costs[trial.arch].as_dict(),
             steps=job.run.config.search.trial_steps,
             random_seed=job.task.random_seed(replica),

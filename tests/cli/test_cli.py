@@ -38,7 +38,7 @@ def test_count_agrees_with_the_reference_to_the_last_digit(capsys: pytest.Captur
         status, out, _ = run(capsys, *words)
         counted = json.loads(out)
         assert status == 0
-        assert list(counted) == [*KEYS, "backbone"]
+        assert list(counted) == [*KEYS, "memory", "backbone"]
         assert list(counted["backbone"]) == KEYS
         expected = {key: row.get(key, 0) for key in KEYS if key != "madds"}
         expected["madds"] = sum(value for key, value in expected.items() if key != "params")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fna.arch.heads import describe
+from fna.arch.design import Design
+from fna.arch.heads import describe, parse_head
 from fna.arch.space import expand
 from fna.arch.zoo import mobilenet_v2
 from fna.cost.budget import Budget
@@ -11,12 +12,17 @@ from fna.cost.measure import MADDS, MEASURES, PARAMS, Cost, Measure, cost_of, de
 from fna.errors import UserError
 
 IMGSZ = (64, 96)
+DESIGN = Design("seed", mobilenet_v2(0.35), parse_head("deeplabv3"), 16, IMGSZ)
 
 
 @pytest.fixture
 def milliseconds(monkeypatch: pytest.MonkeyPatch) -> Measure:
     """A measured one whose target takes a millisecond for a layer."""
-    fake = Measure("latency", "ms", lambda arch, *_: float(sum(len(s.layers) for s in arch.stages)), target="a clock")
+
+    def layers(design: Design, classes: int) -> float:
+        return float(sum(len(stage.layers) for stage in design.arch.stages))  # type: ignore[union-attr]
+
+    fake = Measure("latency", "ms", layers, target="a clock")
     monkeypatch.setitem(MEASURES, fake.name, fake)
     return fake
 
@@ -69,28 +75,27 @@ def test_a_budget_allows_what_exceeds_no_limit_and_says_which_one_is() -> None:
     ]
     assert str(budget) == "0.5000 G MAdds and 2.00 M parameters"
     assert Budget.parse("none").allows(Cost({}))
+    with pytest.raises(UserError, match="memory is not known of this network; limit params"):
+        Budget.parse("memory=1M").allows(Cost({"params": 1}))
 
 
 def test_a_cost_has_the_exact_measures_of_the_whole_network() -> None:
-    arch = mobilenet_v2(0.35)
-    head = describe("deeplabv3", arch, 5, 16)
-    cost, count = cost_of(arch, head, IMGSZ, 16), count_model(arch, head, IMGSZ, 16)
+    cost, count = cost_of(DESIGN, 5), count_model(DESIGN.arch, describe("deeplabv3", DESIGN.arch, 5, 16), IMGSZ, 16)
     assert (cost["madds"], cost["params"]) == (count.madds, count.params)
     assert str(Cost({"params": 730_000, "madds": 565_800_000})) == "0.73 M parameters, 0.5658 G MAdds"
 
 
 def test_what_the_options_cost_is_what_whole_networks_differ_by() -> None:
     seed = mobilenet_v2(0.35)
-    head = describe("deeplabv3", seed, 5, 16)
-    space = expand(seed, taps=head.taps)
+    space = expand(seed)
     path = space.path_of(seed)
     decisions = space.layer_decisions(path)
-    rows = decision_costs(space, decisions, head, IMGSZ, 16)
-    own = cost_of(seed, head, IMGSZ, 16)
+    rows = decision_costs(space, decisions, DESIGN, 5)
+    own = cost_of(DESIGN, 5)
     for measure in (MADDS, PARAMS):
         for d in (0, 7, 24):
             for option in range(len(decisions[d].options)):
-                other = cost_of(space.pick((*path[:d], option, *path[d + 1 :])), head, IMGSZ, 16)
+                other = cost_of(DESIGN.with_arch(space.pick((*path[:d], option, *path[d + 1 :]))), 5)
                 difference = rows[measure.name][d][option] - rows[measure.name][d][path[d]]
                 assert other[measure.name] - own[measure.name] == difference
 
@@ -100,9 +105,8 @@ def test_a_measured_limit_is_written_in_its_unit_and_only_measured_where_it_is_a
     assert budget.as_dict() == {"madds": 500_000_000, "latency": 15.0}
     assert budget.measured == ("latency",)
     assert Budget.parse("0.25ms").as_dict() == Budget.parse("latency=0.25").as_dict() == {"latency": 0.25}
-    arch = mobilenet_v2(0.35)
-    assert "latency" not in cost_of(arch, None, IMGSZ).values
-    cost = cost_of(arch, None, IMGSZ, 32, budget.measured)
+    assert "latency" not in cost_of(DESIGN, 5).values
+    cost = cost_of(DESIGN, 5, budget.measured)
     assert cost["latency"] == 17, "MobileNetV2 has 17 layers"
     assert budget.exceeded(cost) == ["17.00 ms exceed the limit of 15.00 ms"]
     assert Budget.parse("17ms").allows(cost)

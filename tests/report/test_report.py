@@ -214,9 +214,11 @@ def test_a_search_that_keeps_the_seed_is_finished_when_that_one_network_is(tmp_p
 def test_trials_are_in_the_report_with_the_one_that_was_chosen(tmp_path: Path) -> None:
     folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
     arch = Arch(8, (Stage(8, 1, (MBConv(3, 1),)), Stage(16, 2, (MBConv(5, 6), MBConv(3, 6)))))
-    better = Finalist.of(arch, {"madds": 200_000_000}, -0.004, 0.004)
-    untried = Finalist.of(ADAPTED, {"madds": 100_000_000})
-    verdict = Verdict(label="", budget=None, finalists=(untried, better), chosen=1, arch=better.arch, cost=better.cost)
+    better = Finalist.of(design(arch), {"madds": 200_000_000}, -0.004, 0.004)
+    untried = Finalist.of(design(ADAPTED), {"madds": 100_000_000})
+    verdict = Verdict(
+        label="", budget=None, finalists=(untried, better), chosen=1, design=better.design, cost=better.cost
+    )
     add_search(folder, verdicts=(verdict,))
     # One standard error below zero: the normal distribution has 84.1 % of its mass on that side.
     assert "| k3_e1 / k5_e6 k3_e6 | 0.2000 G | -0.0040 ± 0.0040 | 84.1 | yes |" in page(folder)

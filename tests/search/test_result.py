@@ -7,29 +7,29 @@ from typing import Any
 
 import pytest
 
-from fna.arch.arch import Arch
 from fna.arch.decision import Decision
+from fna.arch.design import Design
+from fna.arch.heads import parse_head
 from fna.arch.zoo import mobilenet_v2
 from fna.errors import UserError
 from fna.report.files import RunFiles
-from fna.search.result import FILE, Finalist, SearchResult, Tried, Verdict, arch_data, read_result, write_result
+from fna.search.result import FILE, Finalist, SearchResult, Tried, Verdict, design_data, read_result, write_result
 from searched import result_of
 
-ARCH = mobilenet_v2(0.35)
+DESIGN = Design("seed", mobilenet_v2(0.35), parse_head("fpn(width=64)"), 32, (96, 128))
 COST = {"params": 400_000, "madds": 59_000_000}
 DECISIONS = [Decision("stages.1", ("k3_e6", "k5_e6", "k7_e6"), 0, ((1,), (2,), (3,))), Decision("head", ("a", "b"), 1)]
 
 
 def verdict(label: str, difference: float | None = -0.02) -> Verdict:
-    finalist = Finalist.of(ARCH, COST, difference, None if difference is None else 0.01)
+    finalist = Finalist.of(DESIGN, COST, difference, None if difference is None else 0.01)
     limits = {"madds": 60_000_000}
-    return Verdict(label=label, budget=limits, finalists=(finalist,), chosen=0, arch=finalist.arch, cost=COST)
+    return Verdict(label=label, budget=limits, finalists=(finalist,), chosen=0, design=finalist.design, cost=COST)
 
 
 def tried(random_seed: int) -> Tried:
     return Tried(
-        arch=arch_data(ARCH),
-        design=None,
+        design=design_data(DESIGN),
         cost=COST,
         steps=150,
         random_seed=random_seed,
@@ -48,7 +48,7 @@ def test_a_written_result_is_read_back_to_an_equal_value(tmp_path: Path) -> None
     write_result(tmp_path, a_search())
     assert read_result(tmp_path) == a_search()
     assert a_search().space == tuple(DECISIONS)
-    assert Arch.from_json(json.dumps(a_search().verdicts[0].arch)) == ARCH
+    assert Design.from_json(json.dumps(a_search().verdicts[0].design)) == DESIGN
 
 
 def test_the_size_is_that_of_the_space_of_picks() -> None:
@@ -75,10 +75,10 @@ def test_a_budget_that_is_derived_again_replaces_its_verdict_and_repeats_nothing
 
 def test_the_probability_to_be_better_is_that_of_the_normal_distribution() -> None:
     for deviations, probability in ((0.0, 0.5), (-1.0, 0.8413), (1.6449, 0.05)):
-        found = Finalist.of(ARCH, COST, deviations * 0.01, 0.01)
+        found = Finalist.of(DESIGN, COST, deviations * 0.01, 0.01)
         assert found.probability_better == pytest.approx(probability, abs=1e-4)
-    assert Finalist.of(ARCH, COST, -0.1, math.inf).probability_better is None
-    assert Finalist.of(ARCH, COST, 0.0, 0.0).probability_better is None
+    assert Finalist.of(DESIGN, COST, -0.1, math.inf).probability_better is None
+    assert Finalist.of(DESIGN, COST, 0.0, 0.0).probability_better is None
 
 
 @pytest.mark.parametrize(

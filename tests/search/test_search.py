@@ -1,6 +1,7 @@
 """Sampling, scoring and repeatability of the search, each against something worked out by hand."""
 
 from collections import Counter
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from fna.arch import zoo
 from fna.arch.decision import Decision, Path, option_costs, path_of, pick_of, seed_pick
 from fna.arch.space import expand
-from fna.config import Search
+from fna.config import Search, from_data
 from fna.nn.supernet import Memory, SuperNet
+from fna.runs.run import Run
 from fna.search.scores import cautious, standard_error
 from fna.search.search import sample_path
 from fna.search.swaps import TEMPERATURE, score_swaps, single_swaps
@@ -127,34 +129,12 @@ class KnownLoss(nn.Module):
         return {"loss": outputs}
 
 
-class PlainRun:
-    """The part of a run that scoring uses."""
-
-    device = torch.device("cpu")
-
-    together = 0
-
-    def whole_batch(self, loss: torch.Tensor, weight: object) -> torch.Tensor:
-        return loss
-
-    def mean(self, value: torch.Tensor) -> torch.Tensor:
-        return value
-
-    def load_state(self, name: str) -> None:
-        return None
-
-    def save_state(self, name: str, state: Any) -> None:
-        pass
-
-    def steps(self, label: str, first: int, last: int, save: Any) -> Any:
-        return range(first, last)
-
-
-def test_scores_are_the_loss_changes_whatever_the_batches_have_in_common() -> None:
+def test_scores_are_the_loss_changes_whatever_the_batches_have_in_common(tmp_path: FilePath) -> None:
     prices = torch.randn(25, 7, generator=torch.Generator().manual_seed(1)).double()
     model = KnownLoss(prices)
     batches = iter([{"image": torch.full((1, 3, 2, 2), value)} for value in (0.0, 100.0)])
-    logits = score_swaps(PlainRun(), model, model, LAYERS, batches, "swaps")  # type: ignore[arg-type]
+    run = Run.create(tmp_path / "run", from_data({"device": "cpu", "threads": 1}))
+    logits = score_swaps(run, model, model, LAYERS, batches, "swaps")  # type: ignore[arg-type]
     for layer, row in enumerate(logits):
         for candidate, logit in enumerate(row):
             change = prices[layer, candidate] - prices[layer, SEED_PATH[layer]]

@@ -13,6 +13,7 @@ from fna import pipeline
 from fna.arch.arch import Tap
 from fna.arch.layers import MBConv, Op, Skip
 from fna.arch.space import Space, SpaceStage
+from fna.files import read_json
 from fna.nn.supernet import SuperNet
 from fna.search.two_paths import keep_others, sample_pairs
 
@@ -66,5 +67,5 @@ def test_after_a_step_the_others_have_their_probabilities() -> None:
 def test_a_search_with_two_paths_moves_the_alphas(tmp_path: Path) -> None:
     config = configured(TINY, search={"method": "alphas", "alpha_paths": 2, "alpha_lr": 0.1}, adapt={"steps": 2})
     run = pipeline.search(draw_data(tmp_path / "data"), tmp_path / "run", **config.model_dump())
-    logits = pipeline.Run.open(run).read_json("search/0/logits.json")
+    logits = read_json(run / "search/0/logits.json")
     assert max(abs(value) for row in logits for value in row) > 0.05

@@ -39,7 +39,7 @@ def check(words: list[str]) -> int:
 
 def count(words: list[str]) -> int:
     """Counts from the data alone, no torch; a plain backbone is run."""
-    parser = Parser(prog="fna count", description="Parameters and multiply-adds of a network.")
+    parser = Parser(prog="fna count", description="Parameters, multiply-adds and peak activation memory of a network.")
     what = "design or architecture: a JSON file, a run folder, a zoo name (mobilenet_v2_w035 ...) or timm:NAME"
     parser.add_argument("network", metavar="NETWORK", help=what)
     heads = "fpn, lraspp, deeplabv3, ssdlite, retinanet ... (docs/heads.md has all), with options as in"
@@ -53,6 +53,8 @@ def count(words: list[str]) -> int:
         raise UserError(f"--classes must be at least 1, got {args.classes}")
     from fna.arch.arch import Arch
     from fna.arch.heads import OutsideHead
+    from fna.cost.measure import MEASURES
+    from fna.cost.memory import peak_memory
 
     arch, design, imgsz, stride = counted(args.network, args.head, args.imgsz, args.os)
     # Plain backbones and other libraries' heads are counted by running them, which needs torch.
@@ -60,8 +62,12 @@ def count(words: list[str]) -> int:
     cost = import_module("fna.cost.count" if isinstance(arch, Arch) and not outside else "fna.nn.cost")
     backbone = cost.count_backbone(arch, imgsz, stride)
     whole = backbone if design is None else cost.count(design, args.classes)
+    # Counted from what convolutions read, which only layers and heads as data say.
+    head = None if design is None else design.described(args.classes)
+    by_data = isinstance(arch, Arch) and not isinstance(head, OutsideHead)
+    memory = {"memory": peak_memory(arch, head, imgsz, stride)} if by_data else {}
     if args.json:
-        print(json.dumps(whole.as_dict() | {"backbone": backbone.as_dict()}, indent=1))
+        print(json.dumps(whole.as_dict() | memory | {"backbone": backbone.as_dict()}, indent=1))
         return 0
     if design is None:
         print(f"{args.network}, {imgsz[0]}x{imgsz[1]}, output stride {stride}")
@@ -69,6 +75,8 @@ def count(words: list[str]) -> int:
         print(f"{design}, {args.classes} classes")
     for name, part in (("whole model", whole), ("backbone", backbone)):
         print(f"  {name:<12} {part.params:>14,} params  {part.madds:>18,} MAdds")
+    for name, value in memory.items():
+        print(f"  {f'peak {name}':<12} {MEASURES[name].text(value)}, one image")
     return 0
 
 

@@ -57,7 +57,13 @@ class Budget:
         return not self.exceeded(cost)
 
     def exceeded(self, cost: Cost) -> list[str]:
-        """A sentence for every limit that a cost exceeds: which one, and by what."""
+        """A sentence for every limit that a cost exceeds: which one, and by what.
+
+        Raises UserError where the cost lacks a limited measure.
+        """
+        for name in self.limits:
+            if name not in cost.values:
+                raise UserError(f"budget {self}: {name} is not known of this network; limit {', '.join(cost.values)}")
         return [
             f"{MEASURES[name].text(cost[name])} exceed the limit of {MEASURES[name].text(limit)}"
             for name, limit in self.limits.items()

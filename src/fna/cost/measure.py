@@ -9,18 +9,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fna.arch.arch import HW, Arch
 from fna.arch.decision import Decision, option_costs
-from fna.arch.heads import Head
+from fna.arch.design import Design
+from fna.arch.heads import OutsideHead
 from fna.arch.space import Space
-from fna.cost.count import candidate_counts, candidate_madds, count_model
+from fna.cost.count import candidate_counts, candidate_madds, count
+from fna.cost.memory import candidate_memory, design_memory
 from fna.errors import UserError
 
 Number = int | float
-Of = Callable[[Arch, Head | None, HW, int], Number]
-"""Architecture, head (None: the backbone alone), image size (height, width) and output stride -> the number."""
-Candidates = Callable[[Space, Head | None, HW, int], list[list[int]]]
-"""The same of every candidate of every searched layer of a space; a layer's does not depend on what others have."""
+Of = Callable[[Design, int], Number]
+"""A design and the number of its classes -> the number of the whole network, for one image of the design's size."""
+Candidates = Callable[[Space, Design, int], list[list[int]]]
+"""The same of every candidate of every searched layer of a space, under the head and at the size of a design; what a
+layer has does not depend on the others."""
 THOUSANDS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
 BINARY = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 """Suffixes of an amount, and how many units each is; of memory they are powers of 1024, as in `--cache`."""
@@ -31,8 +33,8 @@ class Measure:
     """A number for a network: `of` finds it, in `unit`, of which people read `scale` as one, with so many `digits`.
 
     `candidates` are the numbers of the layers of a space, from which a network's follows as `joins` says: their sum or
-    their largest, and what is not searched. Without them only whole networks have one. `target` is where the number is
-    measured, None where it is exact.
+    their largest, and what is not searched. Without them only whole networks have one. `wired`: it needs to know what
+    the convolutions of the head read. `target` is where the number is measured, None where it is exact.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Measure:
     suffixes: Mapping[str, int] = field(default_factory=lambda: {"": 1})
     candidates: Candidates | None = None
     joins: Literal["sum", "max"] = "sum"
+    wired: bool = False
     target: str | None = None
 
     def text(self, value: Number) -> str:
@@ -66,29 +69,40 @@ class Measure:
         return value
 
 
+PARAMS = Measure(
+    "params",
+    "parameters",
+    lambda design, classes: count(design, classes).params,
+    scale=10**6,
+    scaled_unit="M parameters",
+    suffixes=THOUSANDS,
+    candidates=lambda space, design, classes: [
+        [part.params for part in row] for row in candidate_counts(space, design.imgsz, design.output_stride)
+    ],
+)
 MADDS = Measure(
     "madds",
     "MAdds",
-    lambda *network: count_model(*network).madds,
+    lambda design, classes: count(design, classes).madds,
     scale=10**9,
     scaled_unit="G MAdds",
     digits=4,
     suffixes=THOUSANDS,
-    candidates=lambda space, head, imgsz, stride: candidate_madds(space, imgsz, stride),
+    candidates=lambda space, design, classes: candidate_madds(space, design.imgsz, design.output_stride),
 )
-PARAMS = Measure(
-    "params",
-    "parameters",
-    lambda *network: count_model(*network).params,
-    scale=10**6,
-    scaled_unit="M parameters",
-    suffixes=THOUSANDS,
-    candidates=lambda space, head, imgsz, stride: [
-        [count.params for count in row] for row in candidate_counts(space, imgsz, stride)
-    ],
+MEMORY = Measure(
+    "memory",
+    "bytes",
+    design_memory,
+    scale=1 << 20,
+    scaled_unit="MiB of activations",
+    suffixes=BINARY,
+    candidates=candidate_memory,
+    joins="max",
+    wired=True,
 )
 JOINS: dict[str, Callable[[Iterable[int]], int]] = {"sum": sum, "max": max}
-MEASURES = {measure.name: measure for measure in (PARAMS, MADDS)}
+MEASURES = {measure.name: measure for measure in (PARAMS, MADDS, MEMORY)}
 """All measures by name."""
 
 
@@ -109,18 +123,19 @@ class Cost:
         return dict(self.values)
 
 
-def cost_of(arch: Arch, head: Head | None, imgsz: HW, output_stride: int = 32, measured: Iterable[str] = ()) -> Cost:
-    """The cost of a whole network for one image of `imgsz` (height, width): all exact measures and those `measured`."""
+def cost_of(design: Design, classes: int, measured: Iterable[str] = ()) -> Cost:
+    """What a whole network costs: by all exact measures, and by those that are measured and asked for by name."""
     names = [name for name, measure in MEASURES.items() if measure.target is None or name in measured]
-    return Cost({name: MEASURES[name].of(arch, head, imgsz, output_stride) for name in names})
+    return Cost({name: MEASURES[name].of(design, classes) for name in names})
 
 
 def decision_costs(
-    space: Space, decisions: Sequence[Decision], head: Head | None, imgsz: HW, output_stride: int = 32
+    space: Space, decisions: Sequence[Decision], design: Design, classes: int
 ) -> dict[str, list[list[int]]]:
     """By measure, what every option of every decision costs; of all measures that layers have by themselves."""
+    outside = isinstance(design.described(classes), OutsideHead)
     return {
-        name: option_costs(decisions, measure.candidates(space, head, imgsz, output_stride), JOINS[measure.joins])
+        name: option_costs(decisions, measure.candidates(space, design, classes), JOINS[measure.joins])
         for name, measure in MEASURES.items()
-        if measure.candidates is not None
+        if measure.candidates is not None and not (outside and measure.wired)
     }

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fna.arch.arch import Arch
 from fna.arch.decision import Decision
+from fna.arch.design import Design
 from fna.errors import UserError
 from fna.files import read_json, write_json
 
@@ -74,15 +74,13 @@ class Worth(Record):
 
 
 class Tried(Record):
-    """One short training: what was trained, what it costs (whole model), how long, and how it did.
+    """One short training: the design (as design.json has it), what it costs, how long it was trained, how it did.
 
     `loss_difference` is of the training loss, to the seed on the same batches: negative is better. `score` is of
-    held-out images, as a fraction or in the task's unit. `design` is the whole network where more than the backbone was
-    decided.
+    held-out images, as a fraction or in the task's unit.
     """
 
-    arch: dict[str, Any]
-    design: dict[str, Any] | None
+    design: dict[str, Any]
     cost: Numbers
     steps: int
     random_seed: int
@@ -96,17 +94,17 @@ class Finalist(Record):
     `standard_error` and `probability_better` (than the seed, 0 to 1) are of that difference; all None without trials.
     """
 
-    arch: dict[str, Any]
+    design: dict[str, Any]
     cost: Numbers
     difference: float | None
     standard_error: float | None
     probability_better: float | None
 
     @staticmethod
-    def of(arch: Arch, cost: Numbers, difference: float | None = None, error: float | None = None) -> "Finalist":
+    def of(design: Design, cost: Numbers, difference: float | None = None, error: float | None = None) -> "Finalist":
         """A proposal with what its trials say, where it had any."""
         return Finalist(
-            arch=arch_data(arch),
+            design=design_data(design),
             cost=cost,
             difference=difference,
             standard_error=None if error is None or math.isinf(error) else error,
@@ -116,13 +114,13 @@ class Finalist(Record):
     @property
     def layers(self) -> str:
         """The layers of the architecture, stage by stage."""
-        return " / ".join(" ".join(stage["layers"]) for stage in self.arch["stages"])
+        return " / ".join(" ".join(stage["layers"]) for stage in self.design["arch"]["stages"])
 
 
 class Verdict(Record):
     """What was chosen under one budget. `label` is that of its files (`-0.5G`; nothing for the only budget).
 
-    `budget` holds the upper limits by measure, None for no limit. `arch` and its `cost` are the chosen architecture's:
+    `budget` holds the upper limits by measure, None for no limit. `design` and its `cost` are the chosen network's:
     that of the finalist with the number `chosen`, or the seed's own, where that is None.
     """
 
@@ -130,7 +128,7 @@ class Verdict(Record):
     budget: Numbers | None
     finalists: tuple[Finalist, ...]
     chosen: int | None
-    arch: dict[str, Any]
+    design: dict[str, Any]
     cost: Numbers
 
     @property
@@ -177,9 +175,9 @@ class SearchResult(Record):
         )
 
 
-def arch_data(arch: Arch) -> dict[str, Any]:
-    """An architecture as JSON has it."""
-    data: dict[str, Any] = json.loads(arch.to_json())
+def design_data(design: Design) -> dict[str, Any]:
+    """A design as JSON has it."""
+    data: dict[str, Any] = json.loads(design.to_json())
     return data
 
 

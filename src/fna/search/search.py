@@ -65,7 +65,7 @@ def search(run: Run, task: Task, seed: Seed) -> SearchResult:
     costs = candidate_madds(space, task.imgsz, run.config.output_stride)
     decisions = make_decisions(space, seed, how)
     replicas = [search_once(run, task, seed, space, replica, costs) for replica in range(how.replicas)]
-    option_costs = decision_costs(space, decisions, seed_head(task, seed), task.imgsz, run.config.output_stride)
+    option_costs = decision_costs(space, decisions, task.design(seed.name, seed.arch), len(task.classes))
     result = SearchResult(
         format="fna-search-1",
         strategy=strategy(how),

@@ -28,6 +28,14 @@ def aspp(cin: int, width: int, rates: Numbers, output_stride: int, light: bool) 
     return convs
 
 
+def aspp_reads(head: Head) -> dict[str, tuple[str, ...]]:
+    """What the convolutions of the pyramid read: every branch the deepest tap, the projection all branches."""
+    names = [part.conv.name for part in head.convs if part.conv.name.startswith("aspp.")]
+    firsts = [name for name in names if not name.endswith((".pointwise", ".project"))]
+    lasts = [name for name in names if not name.endswith((".depthwise", ".project"))]
+    return {name: (f"tap.{len(head.taps) - 1}",) for name in firsts} | {"aspp.project": tuple(lasts)}
+
+
 @dataclass(frozen=True, slots=True)
 class DeepLabV3(HeadKind):
     """Separable ASPP, then a biased 1x1 (arXiv 1706.05587).
@@ -47,6 +55,10 @@ class DeepLabV3(HeadKind):
         deep = deepest(arch)
         convs = aspp(tap_channels(arch, deep), self.width, self.rates, output_stride, light=True)
         return Head(self, (deep,), (*convs, HeadConv(score(self.width, classes), (DEEP,))))
+
+    def reads(self, head: Head) -> dict[str, tuple[str, ...]]:
+        """The ASPP's branches read the deepest tap."""
+        return aspp_reads(head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +91,8 @@ class DeepLabV3Plus(HeadKind):
             else:
                 convs.append(HeadConv(relu(f"decoder.{i}", cin, self.decoder, 3), (LOW,)))
         return Head(self, (low, deep), (*convs, HeadConv(score(self.decoder, classes), (LOW,))))
+
+    def reads(self, head: Head) -> dict[str, tuple[str, ...]]:
+        """The ASPP's branches read the deepest tap, the decoder what they give beside the finer one."""
+        first = "decoder.0.depthwise" if self.light else "decoder.0"
+        return aspp_reads(head) | {"low": ("tap.0",), first: ("aspp.project", "low")}

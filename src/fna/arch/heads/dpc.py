@@ -42,3 +42,9 @@ class Dpc(HeadKind):
         convs.append(HeadConv(relu("project", len(DPC_BRANCHES) * self.width, self.width), (DEEP,)))
         convs.append(HeadConv(score(self.width, classes), (DEEP,)))
         return Head(self, (deep,), tuple(convs))
+
+    def reads(self, head: Head) -> dict[str, tuple[str, ...]]:
+        """Every branch reads the tap or an earlier branch, the projection all of them."""
+        ends = [f"cell.{i}.pointwise" for i in range(len(DPC_BRANCHES))]
+        sources = ["tap.0" if source is None else ends[source] for source, _ in DPC_BRANCHES]
+        return {f"cell.{i}.depthwise": (source,) for i, source in enumerate(sources)} | {"project": tuple(ends)}

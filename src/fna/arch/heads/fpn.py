@@ -41,3 +41,15 @@ class Fpn(HeadKind):
             convs += separable(f"smooth.{i}", width, width, At(i))
         convs += separable("finest", width, width, LOW)
         return Head(self, taps, (*convs, HeadConv(score(width, classes), (LOW,))))
+
+    def reads(self, head: Head) -> dict[str, tuple[str, ...]]:
+        """Every sum is one of a lateral and of what comes from the level below it, the deepest one of the context."""
+        deep = len(head.taps) - 1
+        below = [f"smooth.{i}.pointwise" for i in range(deep)]
+        sums = [
+            (f"lateral.{i}", *([below[i + 1]] if i + 1 < deep else [f"lateral.{deep}", "context"])) for i in range(deep)
+        ]
+        wiring: dict[str, tuple[str, ...]] = {f"lateral.{i}": (f"tap.{i}",) for i in range(deep + 1)}
+        wiring["context"] = (f"tap.{deep}",)
+        wiring |= {f"smooth.{i}.depthwise": both for i, both in enumerate(sums)}
+        return wiring | {"finest.depthwise": (below[0],) if deep else ("lateral.0", "context")}

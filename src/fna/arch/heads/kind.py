@@ -53,6 +53,14 @@ class HeadKind:
         """The head on a backbone: taps and convolutions. Raises UserError where the backbone lacks what it reads."""
         raise NotImplementedError
 
+    def reads(self, head: "Head") -> dict[str, tuple[str, ...]]:
+        """What a convolution's input is made of, by its name: outputs of others, and `tap.0` ... for the taps.
+
+        One that is not here reads the one before it, the first one the deepest tap. Of one that levels share, an output
+        for each level. What it costs in memory follows from it (`fna.cost.memory`).
+        """
+        return {}
+
     def as_dict(self) -> dict[str, Any]:
         """`kind` and every option, as JSON has them."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -34,3 +34,7 @@ class Lraspp(HeadKind):
             HeadConv(score(self.width, classes), (LOW,)),
         )
         return Head(self, (low, deep), convs)
+
+    def reads(self, head: Head) -> dict[str, tuple[str, ...]]:
+        """The deepest tap and its gate are multiplied, the finer one only scored."""
+        return {"project": ("tap.1",), "gate": ("tap.1",), "low": ("tap.0",), "score": ("project", "gate")}

@@ -68,3 +68,12 @@ class RetinaNet(DetectorKind):
         if self.light:
             return [depthwise(f"{name}.depthwise", self.width), biased(f"{name}.pointwise", self.width, cout, 1)]
         return [biased(name, self.width, cout)]
+
+    def reads(self, head: Head) -> dict[str, tuple[str, ...]]:
+        """Laterals read taps, a map of the pyramid its lateral and all below it, each tower every map."""
+        inner, layers = ([f"fpn.{kind}.{i}" for i in range(len(head.taps))] for kind in ("inner", "layer"))
+        maps, first = (*layers, "fpn.p6", "fpn.p7"), "0.depthwise" if self.light else "0"
+        wiring: dict[str, tuple[str, ...]] = {name: (f"tap.{i}",) for i, name in enumerate(inner)}
+        wiring |= {f"{tower}.{first}": maps for tower in ("class", "box")}
+        wiring |= {name: tuple(inner[i:]) for i, name in enumerate(layers)}
+        return wiring | {"fpn.p6": (f"tap.{len(inner) - 1}",)}

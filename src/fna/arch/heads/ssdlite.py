@@ -41,6 +41,11 @@ def predictions(channels: Sequence[int], anchors: Sequence[int], levels: Sequenc
     return convs
 
 
+def predictions_read(maps: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What the predictions read, from the outputs that are the maps."""
+    return {f"{kind}.{i}.depthwise": (name,) for kind in ("class", "box") for i, name in enumerate(maps)}
+
+
 @dataclass(frozen=True, slots=True)
 class SsdLite(DetectorKind):
     """Separable predictions on six maps (MobileNetV2, arXiv 1801.04381, section 6.2, in the authors' form).
@@ -86,3 +91,7 @@ class SsdLite(DetectorKind):
             ]
         convs += predictions(channels, self.anchors, levels, classes)
         return Head(self, taps, tuple(convs), levels, self.anchors)
+
+    def reads(self, head: Head) -> dict[str, tuple[str, ...]]:
+        """Both predictions of a level read its map."""
+        return predictions_read(("tap.0", "last", *(f"extra.{i}.project" for i in range(len(self.extras)))))

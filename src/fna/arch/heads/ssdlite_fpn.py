@@ -7,7 +7,7 @@ from fna.arch.arch import Outputs, Tap, deepest, stages_at_stride, tap_channels
 from fna.arch.convs import Conv
 from fna.arch.heads.convs import rising, separable
 from fna.arch.heads.kind import At, DetectorKind, Head, HeadConv, HeadKind, Numbers
-from fna.arch.heads.ssdlite import predictions, ssd_anchors
+from fna.arch.heads.ssdlite import predictions, predictions_read, ssd_anchors
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +60,11 @@ class SsdLiteFpn(DetectorKind):
             convs += separable(f"extra.{i}", width, width, level, stride=2)
         convs += predictions((width,) * self.maps, self.anchors, levels, classes)
         return Head(self, taps, tuple(convs), levels, self.anchors)
+
+    def reads(self, head: Head) -> dict[str, tuple[str, ...]]:
+        """Every sum is one of a lateral and of the map below it; predictions read all maps."""
+        deep = len(head.taps) - 1
+        maps = [f"smooth.{i}.pointwise" for i in range(deep + 1)]
+        wiring: dict[str, tuple[str, ...]] = {f"lateral.{i}": (f"tap.{i}",) for i in range(deep + 1)}
+        wiring |= {f"smooth.{i}.depthwise": (f"lateral.{i}", *maps[i + 1 : i + 2]) for i in range(deep + 1)}
+        return wiring | predictions_read([*maps, *(f"extra.{i}.pointwise" for i in range(self.extra))])

@@ -21,7 +21,7 @@ class Lraspp(nn.Module):
 
     def forward(self, taps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """(finer tap, deep tap) -> logits (N, classes, *size)."""
-        low, deep = taps
+        low, deep = self.low(taps[0]), taps[1]
         x = self.convs["project"](deep) * self.convs["gate"](deep.mean((2, 3), keepdim=True))
         x = self.score(self.dropout(upsample(x, low.shape[2:])))
-        return upsample(x + self.low(low), size)
+        return upsample(x + low, size)
