@@ -1,9 +1,14 @@
 """The pages lead where they say."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from fna.arch.design import KEYS
+from fna.arch.frame import Frame
+from fna.search.result import DecisionRecord, Finalist, SearchResult, Tried, Verdict, Worth
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -54,3 +59,14 @@ def test_the_tree_of_the_readme_names_every_folder_of_the_package_and_no_other()
     named = re.findall(r"^      (\w+)/", tree, re.MULTILINE)
     folders = [folder.name for folder in (ROOT / "src/fna").iterdir() if folder.is_dir()]
     assert sorted(named) == sorted(set(folders) - {"__pycache__"})
+
+
+def test_the_page_of_files_names_every_key_that_is_read() -> None:
+    text = (ROOT / "docs/files.md").read_text(encoding="utf-8")
+    records = (SearchResult, Verdict, Finalist, Tried, Worth, DecisionRecord)
+    keys = {
+        *KEYS,
+        *(field.name for field in fields(Frame)),
+        *(key for record in records for key in record.model_fields),
+    }
+    assert {key for key in keys if f"`{key}`" not in text} == set()
