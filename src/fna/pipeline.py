@@ -15,6 +15,7 @@ from fna.arch.space import Space
 from fna.config import Config, from_data, load_config, recipe_path, resolved
 from fna.cost.budget import Budget
 from fna.cost.count import Count
+from fna.cost.count import count as count_data
 from fna.cost.measure import MEASURES, Cost, cost_of
 from fna.data.layouts.opening import open_data
 from fna.errors import UserError
@@ -103,9 +104,11 @@ def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: st
     """Check seed, architecture and data, then make the run folder; nothing is written when one is wrong."""
     config, seed, task = prepare(data, config, arch)
     check_batches(config, verb)
+    design = task.design(seed.name, seed.arch)
     if verb != "train":
         searchable(seed)
-    count(task.design(seed.name, seed.arch), len(task.classes))  # refuses what cannot be built
+        count_data(design, len(task.classes))  # refuses what a search cannot count
+    count(design, len(task.classes))  # refuses what cannot be built
     run = Run.create(out, config)
     write_json(run.folder / "run.json", {"verb": verb, "data": str(Path(data).resolve()), "arch": arch})
     job = Job(run, seed, task)

@@ -80,9 +80,13 @@ def test_unet_is_trained_and_loaded_like_any_head(tmp_path: Path) -> None:
     assert network(torch.zeros(1, 3, 40, 56)).shape == (1, 3, 40, 56)
 
 
-def test_from_data_alone_such_a_head_is_not_counted() -> None:
+def test_from_data_alone_such_a_head_is_not_counted_and_a_search_under_it_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="smp:unet has no layers as data"):
         count_data(design("smp:unet"), 5)
+    data = draw_data(tmp_path / "data")
+    with pytest.raises(UserError, match="fna train takes it, searches do not"):
+        pipeline.start("adapt", data, tmp_path / "a", configured(TINY, head="smp:unet"))
+    assert not (tmp_path / "a").exists()
 
 
 def test_without_the_library_the_way_to_install_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
