@@ -193,7 +193,7 @@ def test_several_budgets_come_from_one_search_and_none_is_exceeded(data: Path, f
     texts = [str(int(seed * share)) for share in (0.97, 0.99)]
     job = pipeline.start("search", data, tmp_path / "b", config(budget=texts))
     run = pipeline.execute("search", job)
-    costs = [job.count(Arch.load(run / f"arch-{text}.json")).madds for text in texts]
+    costs = [job.count(Arch.load(run / f"design-{text}.json")).madds for text in texts]
     assert all(cost <= int(text) for cost, text in zip(costs, texts, strict=True))
     assert costs[0] <= costs[1]
 
