@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 from drawn import TINY, assert_equal_weights, configured, draw_data, stop_at
 from fna import pipeline
 from fna.arch import zoo
-from fna.arch.arch import Arch
 from fna.arch.design import Design
 from fna.arch.heads import parse_head
 from fna.config import Config
@@ -193,7 +192,7 @@ def test_several_budgets_come_from_one_search_and_none_is_exceeded(data: Path, f
     texts = [str(int(seed * share)) for share in (0.97, 0.99)]
     job = pipeline.start("search", data, tmp_path / "b", config(budget=texts))
     run = pipeline.execute("search", job)
-    costs = [job.count(Arch.load(run / f"design-{text}.json")).madds for text in texts]
+    costs = [job.count(Design.load(run / f"design-{text}.json").arch).madds for text in texts]
     assert all(cost <= int(text) for cost, text in zip(costs, texts, strict=True))
     assert costs[0] <= costs[1]
 

@@ -191,7 +191,7 @@ def test_several_budgets_have_a_column_and_a_verdict_each(tmp_path: Path) -> Non
     (folder / "design.json").rename(folder / "design-0.1G.json")
     (folder / "train").rename(folder / "train-0.1G")
     other = with_kernel(SEED, 4, 5)
-    write(folder / "arch-0.2G.json", other.to_json())
+    write(folder / "design-0.2G.json", design(other).to_json())
     add_stage(folder, "train-0.2G", other, 0.41)
     text = page(folder)
     assert "The adapted network (0.1G) beats its seed" in text
