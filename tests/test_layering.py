@@ -16,8 +16,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "fna"
 # `__init__` is what users import, `__version__` the one name in it that needs nothing else.
 ORDER = [
     "__version__ errors threads",
-    "files tasks.kinds tasks.score",
+    "files tasks.score",
     "arch",
+    "tasks.kinds",
     "cost families",
     "config",
     "nn weights data",

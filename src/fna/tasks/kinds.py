@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from fna.arch.heads import HEADS
 from fna.errors import UserError, unknown
 from fna.tasks.score import Score
 
@@ -20,8 +21,10 @@ class TaskKind:
     title: str
     data: str
     """The kind of annotations that it learns from: masks, boxes or classes (`fna.data.samples`)."""
-    heads: tuple[str, ...]
-    """The heads that fit, the default first."""
+    head: str
+    """The head where nothing is said."""
+    gives: str
+    """What a head must give to fit (`fna.arch.heads.HeadKind.gives`)."""
     score: Score
     """Chooses the best network, by `score` of the evaluator's result, and tells in which unit all metrics are shown."""
     class_score: str
@@ -47,17 +50,20 @@ class TaskKind:
     exported: bool = True
     """Whether the network gives one tensor of logits, which other formats can hold and be compared by."""
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The heads that fit, the default first."""
+        fitting = [name for name, kind in HEADS.items() if kind.gives == self.gives and name != self.head]
+        return (self.head, *fitting)
+
 
 TASKS = {
     "seg": TaskKind(
         name="seg",
         title="semantic segmentation",
         data="masks",
-        heads=(
-            *("fpn", "lraspp", "deeplabv3", "deeplabv3plus", "dpc", "smp:unet", "smp:unetplusplus", "smp:manet"),
-            *("smp:linknet", "smp:fpn", "smp:upernet", "smp:segformer", "smp:pan", "smp:deeplabv3"),
-            "smp:deeplabv3plus",
-        ),
+        head="fpn",
+        gives="masks",
         score=Score("mIoU"),
         class_score="IoU",
         absent="in neither truth nor prediction",
@@ -72,7 +78,8 @@ TASKS = {
         name="det",
         title="object detection",
         data="boxes",
-        heads=("ssdlite", "ssdlite_fpn", "retinanet"),
+        head="ssdlite",
+        gives="boxes",
         score=Score("AP"),
         class_score="AP",
         absent="without a box in the validation images",
@@ -89,7 +96,8 @@ TASKS = {
         name="cls",
         title="image classification",
         data="classes",
-        heads=("classifier",),
+        head="classifier",
+        gives="classes",
         score=Score("top1"),
         class_score="accuracy",
         absent="without a validation image",

@@ -15,6 +15,7 @@ class Classifier(HeadKind):
 
     name: ClassVar[str] = "classifier"
     module: ClassVar[str] = "classifier:Classifier"
+    gives: ClassVar[str] = "classes"
 
     def describe(self, arch: Outputs, classes: int, output_stride: int) -> Head:
         """Reads the last stage; a UserError for a family whose classifier is of another form."""

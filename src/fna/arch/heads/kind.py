@@ -31,6 +31,8 @@ class HeadKind:
     name: ClassVar[str]
     module: ClassVar[str]
     """Where its wiring is, `file:class` under `fna.nn.heads`."""
+    gives: ClassVar[str] = "masks"
+    """What its outputs are of, and so which tasks it fits: a class for each pixel (masks), boxes, or classes."""
     output_stride: ClassVar[int] = 32
     """That of the backbone, where nothing is said."""
     output_strides: ClassVar[Numbers] = (8, 16, 32)
@@ -78,6 +80,7 @@ class HeadKind:
 class DetectorKind(HeadKind):
     """What heads for boxes have besides: the rules by which their outputs are meant, and what those need to know."""
 
+    gives: ClassVar[str] = "boxes"
     rules: ClassVar[str]
     """Of `fna.tasks`: `ssd` or `retinanet`."""
 
