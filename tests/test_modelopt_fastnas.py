@@ -91,14 +91,14 @@ def test_a_depthwise_convolution_has_no_width_of_its_own() -> None:
     assert changes({"a": 8, "b": 5}, {"a": 8, "b": 3}) == {"b": (5, 3)}
 
 
-def result(seed: int, best: dict[str, float]) -> dict[str, Any]:
+def result(random_seed: int, best: dict[str, float]) -> dict[str, Any]:
     cost = {"madds": 500_000_000, "params": 700_000}
     stages = {stage: {"best": value, "last": value - 0.01} | cost for stage, value in best.items()}
     stages["fastnas"] |= {"madds": 475_000_000}
     pruned = {"searchable": {"a": [8, 16], "b": [8]}, "changed": {"a": [16, 8]}, "forced": {}, "scores": [0.4, 0.35]}
     seconds = {"seed": 60.0, "first": 66.0, "again": 54.0, "prune": 600.0, "fastnas": 42.0}
     return {
-        "random_seed": seed,
+        "random_seed": random_seed,
         "score": "mIoU",
         "score_images": 8,
         "stages": stages,

@@ -51,8 +51,9 @@ def compare(out: Path, given: dict[str, Any], config: Config) -> None:
     """All random seeds; results.json and table.md are written anew after each."""
     check(out, given, config)
     found = []
-    for seed in range(config.seed, config.seed + given["seeds"]):
-        found.append(one_seed(out / f"seed-{seed}", given, config.model_copy(update={"seed": seed})))
+    for random_seed in range(config.seed, config.seed + given["seeds"]):
+        seeded = config.model_copy(update={"seed": random_seed})
+        found.append(one_random_seed(out / f"seed-{random_seed}", given, seeded))
         write_json(out / "results.json", {"asked": given, "environment": environment(), "seeds": found})
         write_text(out / "table.md", markdown(found) + "\n")
     print(markdown(found))
@@ -76,7 +77,7 @@ def check(out: Path, given: dict[str, Any], config: Config) -> None:
         raise UserError(f"{out} was begun with another command; give another --out")
 
 
-def one_seed(folder: Path, given: dict[str, Any], config: Config) -> dict[str, Any]:
+def one_random_seed(folder: Path, given: dict[str, Any], config: Config) -> dict[str, Any]:
     """The result of one random seed, from a run folder of its own; what is finished is not done again."""
     if (folder / "seed-design.json").is_file():
         job = pipeline.reopen(folder, **{key: getattr(config, key) for key in PROCESS_KEYS})[1]

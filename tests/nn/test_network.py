@@ -13,7 +13,7 @@ HEAD = describe("deeplabv3", ARCH, 3, 16)
 
 
 def test_equal_random_seeds_give_equal_weights_and_others_do_not() -> None:
-    first, again, other = (assemble(ARCH, HEAD, 16, seed).state_dict() for seed in (1, 1, 2))
+    first, again, other = (assemble(ARCH, HEAD, 16, random_seed).state_dict() for random_seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["backbone.stem.conv.weight"], other["backbone.stem.conv.weight"])
 

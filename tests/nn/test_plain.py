@@ -102,7 +102,7 @@ def test_ssdlite_reads_the_outputs_at_strides_16_and_32() -> None:
 
 def test_weights_follow_from_the_random_seed_alone() -> None:
     head = describe("deeplabv3", RESNET18, 3, 16)
-    a, b, other = (assemble(RESNET18, head, 16, seed).state_dict() for seed in (1, 1, 2))
+    a, b, other = (assemble(RESNET18, head, 16, random_seed).state_dict() for random_seed in (1, 1, 2))
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert not torch.equal(a["backbone.features.body.conv1.weight"], other["backbone.features.body.conv1.weight"])
 

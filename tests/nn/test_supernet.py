@@ -19,9 +19,9 @@ OPS: tuple[Op, ...] = (*(MBConv(k, e) for e in (3, 6) for k in (3, 5, 7)), Skip(
 TAPS = (Tap(1), Tap(6))
 
 
-def randomise(module: nn.Module, seed: int = 0) -> None:
+def randomise(module: nn.Module, random_seed: int = 0) -> None:
     """Fresh norms are identities and would hide a lost one; fresh alphas are equal and would hide a swapped one."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(random_seed)
     for norm in module.modules():
         if isinstance(norm, nn.BatchNorm2d) and norm.affine and norm.running_mean is not None:
             for tensor in (norm.weight.data, norm.bias.data, norm.running_mean, norm.running_var):
@@ -60,11 +60,11 @@ def test_a_path_gives_exactly_what_the_derived_backbone_with_its_weights_gives(
 ) -> None:
     net = segmentation_net(share=share).train(training)
     draw = random.Random(f"{training} {skips}")
-    for seed in range(2):
+    for random_seed in range(2):
         path = random_path(net.space, draw, skips)
         backbone = Backbone(net.space.pick(path), TAPS, 16).train(training)
         backbone.load_state_dict({name: tensor.clone() for name, tensor in net.path_weights(path).items()})
-        x = torch.randn(2, 3, 33, 47, generator=torch.Generator().manual_seed(seed))
+        x = torch.randn(2, 3, 33, 47, generator=torch.Generator().manual_seed(random_seed))
         for ours, derived in zip(net(x, path), backbone(x), strict=True):
             assert torch.equal(ours, derived)
         after = net.path_weights(path)

@@ -25,9 +25,9 @@ from fna.errors import UserError
 from fna.report import replace_section, results
 
 
-def trained(folder: Path, arch: Arch, seed: int, best: float, **config: object) -> Path:
+def trained(folder: Path, arch: Arch, random_seed: int, best: float, **config: object) -> Path:
     """A finished `fna train` of one architecture."""
-    run_base(folder, "train", seed=seed, **config)
+    run_base(folder, "train", seed=random_seed, **config)
     add_stage(folder, "train", arch, best, last=best - 0.01)
     return folder
 

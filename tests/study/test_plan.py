@@ -180,10 +180,10 @@ def test_the_plan_of_effectiveness_has_every_row_after_what_it_needs() -> None:
     steps = effectiveness.plan(config, given, range(2)).steps
     names = [step.name for step in steps]
     assert len(set(names)) == len(names)
-    for seed in range(2):
-        assert {f"search-{start}-{seed}" for start in ("random", "remap", "kaiming")} <= set(names)
+    for random_seed in range(2):
+        assert {f"search-{start}-{random_seed}" for start in ("random", "remap", "kaiming")} <= set(names)
         columns = ("random-random", "remap-random", "random-remap", "remap-pretrained", "remap-remap")
-        assert {f"{column}-{seed}" for column in columns} <= set(names)
+        assert {f"{column}-{random_seed}" for column in columns} <= set(names)
     for n, step in enumerate(steps):
         assert step.needs <= set(names[:n])
     (classifier,) = (step for step in steps if step.name == "classifier-1")

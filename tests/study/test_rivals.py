@@ -62,7 +62,7 @@ def test_the_largest_of_the_whole_space_fills_the_budget() -> None:
 
 def test_the_untrained_search_is_under_the_budget_and_depends_on_the_random_seed() -> None:
     limit = limit_of()
-    archs = [untrained_arch(limit, seed) for seed in range(3)]
+    archs = [untrained_arch(limit, random_seed) for random_seed in range(3)]
     assert len(set(archs)) == 3
     assert all(count_backbone(arch, IMGSZ).madds <= limit.budget for arch in archs)
 

@@ -72,13 +72,13 @@ def test_every_task_is_checked() -> None:
 def _random(real: Any) -> Any:
     def training(self: Any, *args: Any, **how: Any) -> Any:
         data = real(self, *args, **how)
-        data.seed = int(torch.randint(1 << 30, ()))
+        data.random_seed = int(torch.randint(1 << 30, ()))
         return data
 
     return training
 
 
-def _one_seed(real: Any) -> Any:
+def _one_random_seed(real: Any) -> Any:
     return lambda self, augment, samples=None, replica=0: real(self, augment, samples)
 
 
@@ -101,7 +101,7 @@ def _only_the_first(real: Any) -> Any:
     ("owner", "method", "broken", "complaint"),
     [
         (Classification, "training", _random, "depends on more than its position"),
-        (Classification, "training", _one_seed, "another replica has the same training samples"),
+        (Classification, "training", _one_random_seed, "another replica has the same training samples"),
         (Classification, "splits", _both, "held out at the same time"),
         (Classification, "losses", _nothing_learned, "no gradient reaches the backbone"),
         (Classification, "weight", lambda real: lambda *given: torch.tensor(1.0), "weights of parts of a batch"),

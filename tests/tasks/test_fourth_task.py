@@ -53,9 +53,9 @@ class Saliency(CheckedTask):
         self, augment: Augment, samples: Sequence[Sample] | None = None, replica: int = 0
     ) -> dataset.SegmentationDataset:
         how = dataset.Augment(augment.scales, augment.crop, augment.flip)
-        samples, seed = samples or self.data.splits["train"], self.random_seed(replica)
+        samples, random_seed = samples or self.data.splits["train"], self.random_seed(replica)
         return dataset.SegmentationDataset(
-            samples, self.mean, self.std, self.data.label_mapping, how, self.config.imgsz, seed
+            samples, self.mean, self.std, self.data.label_mapping, how, self.config.imgsz, random_seed
         )
 
     def validation(self) -> dataset.SegmentationDataset:

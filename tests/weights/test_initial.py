@@ -37,7 +37,7 @@ def test_kaiming_has_a_variance_of_2_over_fan_out(fresh: dict[str, torch.Tensor]
 
 def test_the_random_seed_decides_and_nothing_passed_in_is_changed(fresh: dict[str, torch.Tensor]) -> None:
     before = {name: tensor.clone() for name, tensor in fresh.items()}
-    one, again, other = (initial(fresh, "random", seed)["stem.conv.weight"] for seed in (1, 1, 2))
+    one, again, other = (initial(fresh, "random", random_seed)["stem.conv.weight"] for random_seed in (1, 1, 2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
     assert all(torch.equal(fresh[name], before[name]) for name in fresh)

@@ -24,7 +24,7 @@ from fna.weights.seeds import ARCH_KEY
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 """Of drawn pictures, near enough; they travel with the seed."""
 REPORT_STEPS = 200
-TRAIN, VAL = 0, 1  # the two random streams of a seed
+TRAIN, VAL = 0, 1  # the two random streams of a random seed
 
 
 @dataclass(frozen=True)

@@ -183,5 +183,5 @@ def paired_difference(a: Group, b: Group) -> tuple[list[float], float] | None:
     one, other = a.by_random_seed(), b.by_random_seed()
     if one.keys() != other.keys() or len(one) < 2:
         return None
-    values = [one[seed] - other[seed] for seed in sorted(one)]
+    values = [one[n] - other[n] for n in sorted(one)]
     return values, stdev(values) / len(values) ** 0.5

@@ -45,7 +45,7 @@ def main(words: list[str]) -> int:
     return conduct(study, lambda: tabulate(study), given["jobs"])
 
 
-def plan(config: Config, given: dict[str, Any], seeds: Iterable[int]) -> Study:
+def plan(config: Config, given: dict[str, Any], random_seeds: Iterable[int]) -> Study:
     """The steps: the paper's rows for all random seeds, then Kaiming's.
 
     Every random seed has its own searches. In a search without remapping the trials, too, start without it.
@@ -53,33 +53,33 @@ def plan(config: Config, given: dict[str, Any], seeds: Iterable[int]) -> Study:
     pretraining = pretraining_changes(config, given)
     steps: dict[str, Step] = {}
     for starts in (PAPER, KAIMING):
-        for seed in seeds:
+        for random_seed in random_seeds:
             for first, second in starts:
                 if second != "pretrained" or pretraining is not None:
-                    for step in row_steps(first, second, seed, given.get("classification"), pretraining or {}):
+                    for step in row_steps(first, second, random_seed, given.get("classification"), pretraining or {}):
                         steps[step.name] = step
     return Study("effectiveness", Path(given["out"]), given["data"], config, tuple(steps.values()))
 
 
 def row_steps(
-    first: str, second: str, seed: int, classification: str | None, pretraining: dict[str, Any]
+    first: str, second: str, random_seed: int, classification: str | None, pretraining: dict[str, Any]
 ) -> list[Step]:
     """The search, the pretraining where there is one, and the fine-tuning of one row and random seed."""
-    search = f"search-{first}-{seed}"
-    steps = [Step(search, "search", {"seed": seed, "search": {"init": first}, "adapt": {"init": first}})]
+    name, search = step_name(first, second, random_seed), f"search-{first}-{random_seed}"
+    steps = [Step(search, "search", {"seed": random_seed, "search": {"init": first}, "adapt": {"init": first}})]
     if second == "pretrained":
-        classifier = f"classifier-{seed}"
-        changes = pretraining | {"seed": seed}
+        classifier = f"classifier-{random_seed}"
+        changes = pretraining | {"seed": random_seed}
         steps.append(Step(classifier, "train", changes, arch_of=search, data=classification))
-        changes = {"seed": seed, "adapt": {"init": "remap"}}
-        return [*steps, Step(step_name(first, second, seed), "train", changes, arch_of=search, seed_of=classifier)]
-    changes = {"seed": seed, "adapt": {"init": second}}
-    return [*steps, Step(step_name(first, second, seed), "train", changes, arch_of=search)]
+        changes = {"seed": random_seed, "adapt": {"init": "remap"}}
+        return [*steps, Step(name, "train", changes, arch_of=search, seed_of=classifier)]
+    changes = {"seed": random_seed, "adapt": {"init": second}}
+    return [*steps, Step(name, "train", changes, arch_of=search)]
 
 
-def step_name(first: str, second: str, seed: int) -> str:
+def step_name(first: str, second: str, random_seed: int) -> str:
     """The folder of a row's fine-tuning."""
-    return f"{first}-{second}-{seed}"
+    return f"{first}-{second}-{random_seed}"
 
 
 def pretraining_changes(config: Config, given: dict[str, Any]) -> dict[str, Any] | None:
@@ -111,10 +111,10 @@ def usual(start: str) -> str:
 def tabulate(study: Study) -> None:
     """Table 5 from what is finished."""
     names = [step.name for step in study.steps]
-    seeds = sorted({step.changes["seed"] for step in study.steps})
+    random_seeds = sorted({step.changes["seed"] for step in study.steps})
     rows = []
     for first, second in (*PAPER, *KAIMING):
-        steps = tuple(name for seed in seeds if (name := step_name(first, second, seed)) in names)
+        steps = tuple(name for random_seed in random_seeds if (name := step_name(first, second, random_seed)) in names)
         if steps:
             against = REFERENCE if (first, second) in PAPER else row_name(*(usual(start) for start in (first, second)))
             rows.append(Row(row_name(first, second), steps, against, PAPER.get((first, second))))

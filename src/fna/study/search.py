@@ -68,11 +68,11 @@ def plan(config: Config, given: dict[str, Any], limit: Limit) -> Study:
     archs = {"largest": largest_arch(limit), "untrained": untrained_arch(limit, config.seed)}
     archs |= {f"random-{n}": arch for n, arch in enumerate(random_archs(limit, given["random"], config.seed))}
     steps = [Step(f"search-{name}", "search", {"search": search_changes(config, name)}) for name in ESTIMATORS]
-    for seed in random_seeds(given, config):
-        how = {"seed": seed}
-        steps += [Step(f"{name}-{seed}", "train", how, arch_of=f"search-{name}") for name in ESTIMATORS]
-        steps.append(Step(f"seed-{seed}", "train", how, arch="seed"))
-        steps += [Step(f"{name}-{seed}", "train", how, arch=f"archs/{name}.json") for name in archs]
+    for random_seed in random_seeds(given, config):
+        how = {"seed": random_seed}
+        steps += [Step(f"{name}-{random_seed}", "train", how, arch_of=f"search-{name}") for name in ESTIMATORS]
+        steps.append(Step(f"seed-{random_seed}", "train", how, arch="seed"))
+        steps += [Step(f"{name}-{random_seed}", "train", how, arch=f"archs/{name}.json") for name in archs]
     return Study("search", Path(given["out"]), given["data"], config, tuple(steps), archs)
 
 

@@ -78,7 +78,7 @@ class Task(Protocol):
     def training(
         self, augment: Augment, samples: Sequence[Any] | None = None, replica: int = 0
     ) -> ImageDataset[Any, Any, Any]:
-        """The endless training stream over `samples` (default: all): item p is a function of (seed, replica, p)."""
+        """The endless training stream over `samples` (default: all): item p depends on (random seed, replica, p)."""
 
     def validation(self) -> Dataset[Any]:
         """The validation images, whole, in order."""

@@ -182,7 +182,7 @@ def test_a_size_that_is_no_square_is_covered(imgsz: tuple[int, int]) -> None:
 
 def test_a_training_sample_is_a_function_of_seed_and_position(classes: Path) -> None:
     samples = opened(classes).splits["train"]
-    one, two, other = (ClassificationDataset(samples, MEAN, STD, (24, 32), True, seed=seed) for seed in (3, 3, 4))
+    one, two, other = (ClassificationDataset(samples, MEAN, STD, (24, 32), True, random_seed=n) for n in (3, 3, 4))
     torch.rand(5)
     backward = {p: two[p] for p in reversed(range(40))}
     for p in range(40):

@@ -1,4 +1,4 @@
-"""Samples for detection: boxes go where their pixels go, and a sample is a function of (seed, position) alone."""
+"""Samples for detection: boxes go where their pixels go, and a sample depends on (random seed, position) alone."""
 
 import json
 import pickle
@@ -164,7 +164,7 @@ def test_ssd_augmentation_is_that_of_torchvision(noise: list[BoxSample], draw: D
     smooth = np.stack(np.meshgrid(np.linspace(60, 180, 80), np.linspace(80, 160, 60)), -1).astype(np.uint8)
     smooth = np.concatenate([smooth, smooth[..., :1] // 2 + 50], -1)
     samples = [sample(draw(f"s{n}.png", smooth), one.boxes) for n, one in enumerate(noise[1:])]
-    data = plain(samples, Resize((50, 70)), BoxAugment(flip=False, ssd=True), seed=5)
+    data = plain(samples, Resize((50, 70)), BoxAugment(flip=False, ssd=True), random_seed=5)
     resize, distort, compared = v2.Resize((50, 70)), v2.RandomPhotometricDistort(), 0
     for position in range(60):
         entry = data[position]
@@ -209,19 +209,19 @@ def test_sizes_of_retinanet_worked_by_hand() -> None:
 
 @pytest.mark.parametrize("augment", [BoxAugment(), SSD])
 def test_a_sample_is_a_pure_function_of_seed_and_position(noise: list[BoxSample], augment: BoxAugment) -> None:
-    forwards, backwards = (DetectionDataset(noise, MEAN, STD, EXACT, augment, seed=3) for _ in range(2))
+    forwards, backwards = (DetectionDataset(noise, MEAN, STD, EXACT, augment, random_seed=3) for _ in range(2))
     first = [forwards[position] for position in range(25)]
     torch.manual_seed(1)
     again = [backwards[position] for position in reversed(range(25))][::-1]
     assert all(same(one, other) for one, other in zip(first, again, strict=True))
-    other_seed = DetectionDataset(noise, MEAN, STD, EXACT, augment, seed=4)
-    assert sum(not torch.equal(first[p]["image"], other_seed[p]["image"]) for p in range(25)) > 10
+    otherwise = DetectionDataset(noise, MEAN, STD, EXACT, augment, random_seed=4)
+    assert sum(not torch.equal(first[p]["image"], otherwise[p]["image"]) for p in range(25)) > 10
     assert [sorted(first[p]["index"] for p in range(start, start + 5)) for start in (0, 5, 20)] == [[0, 1, 2, 3, 4]] * 3
 
 
 def test_no_generator_but_its_own_is_touched(noise: list[BoxSample], monkeypatch: pytest.MonkeyPatch) -> None:
     data = DetectionDataset(noise, MEAN, STD, EXACT, SSD)
-    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("the GPU's generator was set"))
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda random_seed: pytest.fail("the GPU's generator was set"))
     state = torch.get_rng_state(), random.getstate(), repr(np.random.get_state())
     drawn = [data[position]["image"] for position in range(10)]
     assert torch.equal(torch.get_rng_state(), state[0])

@@ -38,7 +38,7 @@ def coded(draw: Draw) -> tuple[Sample, ...]:
 
 
 def test_a_sample_is_a_pure_function_of_seed_and_position(coded: tuple[Sample, ...]) -> None:
-    forwards, backwards = (SegmentationDataset(coded, MEAN, STD, augment=ROUGH, seed=3) for _ in range(2))
+    forwards, backwards = (SegmentationDataset(coded, MEAN, STD, augment=ROUGH, random_seed=3) for _ in range(2))
     first = [forwards[position] for position in range(12)]
     torch.manual_seed(1)
     again = [backwards[position] for position in reversed(range(12))][::-1]
@@ -46,8 +46,8 @@ def test_a_sample_is_a_pure_function_of_seed_and_position(coded: tuple[Sample, .
         assert one["index"] == other["index"]
         assert torch.equal(one["image"], other["image"])
         assert torch.equal(one["mask"], other["mask"])
-    other_seed = SegmentationDataset(coded, MEAN, STD, augment=ROUGH, seed=4)
-    assert any(not torch.equal(first[p]["image"], other_seed[p]["image"]) for p in range(12))
+    otherwise = SegmentationDataset(coded, MEAN, STD, augment=ROUGH, random_seed=4)
+    assert any(not torch.equal(first[p]["image"], otherwise[p]["image"]) for p in range(12))
 
 
 def test_every_epoch_has_every_sample_once_in_its_own_order(coded: tuple[Sample, ...]) -> None:
@@ -216,18 +216,18 @@ def test_settings_that_make_no_batch_are_refused() -> None:
 
 def test_the_training_images_are_shared_out_between_weights_and_alphas(shared: Path) -> None:
     samples = open_data(shared / "data" / "camvid").splits["train"]
-    weights, alphas = split(samples, 0.2, seed=0)
+    weights, alphas = split(samples, 0.2, random_seed=0)
     assert (len(weights), len(alphas)) == (294, 73)
     assert sorted(weights + alphas, key=lambda sample: sample.name) == list(samples)
-    assert split(samples, 0.2, seed=0) == (weights, alphas)
-    assert split(samples, 0.2, seed=1) != (weights, alphas)
+    assert split(samples, 0.2, random_seed=0) == (weights, alphas)
+    assert split(samples, 0.2, random_seed=1) != (weights, alphas)
     # Drawn at random, not a block of one video sequence
     assert len({sample.name.split("_")[0] for sample in alphas}) == len(
         {sample.name.split("_")[0] for sample in samples}
     )
     for fraction in (0.0, 1.0, 0.001):
         with pytest.raises(UserError, match="neither part may be empty"):
-            split(samples, fraction, seed=0)
+            split(samples, fraction, random_seed=0)
 
 
 def test_light_scales_each_channel_and_the_contrast_around_middle_grey() -> None:

@@ -1,4 +1,4 @@
-"""Samples for detection as tensors; a training sample is a pure function of (seed, position)."""
+"""Samples for detection as tensors; a training sample is a pure function of (random seed, position)."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as transforms
 from fna.data.reading.images import read_reduced
 from fna.data.reading.rectangle import Boxes, Rectangle
 from fna.data.reading.ssd_view import ssd_view
-from fna.data.reading.stream import GIBIBYTE, ImageDataset, on_canvas, torch_seed
+from fna.data.reading.stream import GIBIBYTE, ImageDataset, on_canvas, torch_random_seed
 from fna.data.samples import BoxSample
 from fna.errors import UserError
 
@@ -99,10 +99,10 @@ class DetectionDataset(ImageDataset[BoxEntry, BoxSample, tuple[Tensor, Tensor]])
         std: Sequence[float],
         size: Resize,
         augment: BoxAugment | None = None,
-        seed: int = 0,
+        random_seed: int = 0,
         cache_bytes: int = GIBIBYTE,
     ) -> None:
-        super().__init__(samples, mean, std, seed, cache_bytes)
+        super().__init__(samples, mean, std, random_seed, cache_bytes)
         self.size = size
         self.augment = augment
         self._distort = v2.RandomPhotometricDistort()
@@ -121,7 +121,7 @@ class DetectionDataset(ImageDataset[BoxEntry, BoxSample, tuple[Tensor, Tensor]])
         flip = bool(generator.random() < 0.5) and self.augment.flip
         if not self.augment.ssd:
             return self._finished(image, boxes, labels, frame, frame, flip, index)
-        with torch_seed(int(generator.integers(2**63))):
+        with torch_random_seed(int(generator.integers(2**63))):
             distortion = self._distort.make_params([image])
         view, kept = ssd_view(generator, boxes, frame)
         return self._finished(image, boxes[kept], labels[kept], frame, view, flip, index, distortion)

@@ -1,4 +1,4 @@
-"""Samples for classification as tensors; a training sample is a pure function of (seed, position)."""
+"""Samples for classification as tensors; a training sample is a pure function of (random seed, position)."""
 
 from collections.abc import Hashable, Sequence
 from typing import TypedDict
@@ -8,7 +8,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transforms
 
 from fna.data.reading.images import read_reduced
-from fna.data.reading.stream import GIBIBYTE, ImageDataset, torch_seed
+from fna.data.reading.stream import GIBIBYTE, ImageDataset, torch_random_seed
 from fna.data.samples import ClassSample
 
 CROP_PADDING = 256 / 224
@@ -53,10 +53,10 @@ class ClassificationDataset(ImageDataset[ClassEntry, ClassSample, tuple[Tensor]]
         imgsz: tuple[int, int],
         training: bool,
         flip: bool = True,
-        seed: int = 0,
+        random_seed: int = 0,
         cache_bytes: int = GIBIBYTE,
     ) -> None:
-        super().__init__(samples, mean, std, seed, cache_bytes)
+        super().__init__(samples, mean, std, random_seed, cache_bytes)
         self.imgsz = imgsz
         self.training = training
         self.flip = flip
@@ -69,7 +69,7 @@ class ClassificationDataset(ImageDataset[ClassEntry, ClassSample, tuple[Tensor]]
             # The same numbers whatever is switched on, so that one setting does not change what another one draws.
             generator = self.generator(position)
             flip = bool(generator.random() < 0.5) and self.flip
-            with torch_seed(int(generator.integers(2**63))):
+            with torch_random_seed(int(generator.integers(2**63))):
                 image = self._crop(image)
             image = image.flip(-1) if flip else image
         return {"image": self.normalise(image), "label": self.samples[index].label, "index": index}

@@ -1,4 +1,4 @@
-"""Samples for segmentation as tensors; a training sample is a pure function of (seed, position)."""
+"""Samples for segmentation as tensors; a training sample is a pure function of (random seed, position)."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class SegmentationDataset(ImageDataset[Entry, Sample, tuple[Tensor, Tensor]]):
     """Images and masks by position.
 
     With `augment`, position p of an endless stream: epoch p // n goes through the n samples in an order drawn from
-    (seed, epoch), and the augmentation is drawn from (seed, p). Without it, sample p, unchanged.
+    (random seed, epoch), and the augmentation is drawn from (random seed, p). Without it, sample p, unchanged.
     `imgsz` (height, width): images are first resized to it (bilinear, masks nearest).
     Decoded and resized samples are kept in memory, at most `cache_bytes` in total.
     """
@@ -64,10 +64,10 @@ class SegmentationDataset(ImageDataset[Entry, Sample, tuple[Tensor, Tensor]]):
         label_mapping: dict[int, int] | None = None,
         augment: Augment | None = None,
         imgsz: tuple[int, int] | None = None,
-        seed: int = 0,
+        random_seed: int = 0,
         cache_bytes: int = GIBIBYTE,
     ) -> None:
-        super().__init__(samples, mean, std, seed, cache_bytes)
+        super().__init__(samples, mean, std, random_seed, cache_bytes)
         self.label_mapping = label_mapping
         self.augment = augment
         self.imgsz = imgsz

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Sampler, get_worker_info
 from fna.data.reading.cache import ImageCache
 from fna.errors import UserError
 
-ORDER, AUGMENT = 0, 1  # the two random streams of a seed
+ORDER, AUGMENT = 0, 1  # the two random streams of a random seed
 GIBIBYTE = 1 << 30
 
 SampleT = TypeVar("SampleT")
@@ -25,20 +25,25 @@ Parts = TypeVar("Parts", bound=tuple[Tensor, ...])
 class ImageDataset(Dataset[EntryT], Generic[EntryT, SampleT, Parts]):
     """Samples by position; a data set for a task adds `_read` (files to tensors) and `__getitem__`.
 
-    Position p of the training stream: epoch p // n goes through the n samples in an order drawn from (seed, epoch), and
-    all that is random in the sample is drawn from (seed, p).
+    Position p of the training stream: epoch p // n goes through the n samples in an order drawn from (random seed,
+    epoch), and all that is random in the sample is drawn from (random seed, p).
     What `_read` gives is kept in memory, at most `cache_bytes` in total: loader workers that are forked share what is
     kept, others share the limit out. Data sets of equal `reading` can `share` what is kept.
     Raises UserError when there are no samples.
     """
 
     def __init__(
-        self, samples: Sequence[SampleT], mean: Sequence[float], std: Sequence[float], seed: int, cache_bytes: int
+        self,
+        samples: Sequence[SampleT],
+        mean: Sequence[float],
+        std: Sequence[float],
+        random_seed: int,
+        cache_bytes: int,
     ) -> None:
         if not samples:
             raise UserError("no samples: the split is empty.")
         self.samples = tuple(samples)
-        self.seed = seed
+        self.random_seed = random_seed
         self.cache_bytes = cache_bytes
         # (x / 255 - mean) / std as one multiplication and one addition
         self._gain = (1 / (255 * torch.tensor(std, dtype=torch.float32))).view(3, 1, 1)
@@ -54,12 +59,13 @@ class ImageDataset(Dataset[EntryT], Generic[EntryT, SampleT, Parts]):
         """The sample at a position of the training stream."""
         epoch, place = divmod(position, len(self.samples))
         if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self.samples)))
+            generator = np.random.default_rng((self.random_seed, ORDER, epoch))
+            self._order = (epoch, generator.permutation(len(self.samples)))
         return int(self._order[1][place])
 
     def generator(self, position: int) -> np.random.Generator:
         """Where everything random in the sample at a position of the training stream comes from."""
-        return np.random.default_rng((self.seed, AUGMENT, position))
+        return np.random.default_rng((self.random_seed, AUGMENT, position))
 
     def decoded(self, index: int) -> Parts:
         """One sample before augmentation, from memory or from its files; not to be written to."""
@@ -136,9 +142,12 @@ class StepSampler(Sampler[list[int]]):
             yield list(range(start, start + self.share))
 
 
-def split(samples: Sequence[SampleT], fraction: float, seed: int) -> tuple[tuple[SampleT, ...], tuple[SampleT, ...]]:
-    """(samples for the weights, samples for the alphas), disjoint, drawn from `seed`; the paper takes 20 % (4.1).
+def split(
+    samples: Sequence[SampleT], fraction: float, random_seed: int
+) -> tuple[tuple[SampleT, ...], tuple[SampleT, ...]]:
+    """(samples for the weights, samples for the alphas), disjoint, drawn from `random_seed`.
 
+    The paper takes 20 % for the alphas (4.1).
     Raises UserError when a part would be empty.
     """
     count = round(fraction * len(samples))
@@ -147,19 +156,19 @@ def split(samples: Sequence[SampleT], fraction: float, seed: int) -> tuple[tuple
             f"{fraction:.0%} of {len(samples)} training images for the alphas are {count}, "
             f"and neither part may be empty. Give more images or another fraction."
         )
-    chosen = set(random.Random(seed).sample(range(len(samples)), count))
+    chosen = set(random.Random(random_seed).sample(range(len(samples)), count))
     weights = tuple(sample for place, sample in enumerate(samples) if place not in chosen)
     return weights, tuple(sample for place, sample in enumerate(samples) if place in chosen)
 
 
 @contextmanager
-def torch_seed(seed: int) -> Iterator[None]:
-    """torch's global generator for the processor starts anew from `seed`, and afterwards is where it was.
+def torch_random_seed(random_seed: int) -> Iterator[None]:
+    """torch's global generator for the processor starts anew from `random_seed`, and afterwards is where it was.
 
     `torch.manual_seed` would start the generators of all devices anew, which nobody would set back.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(random_seed)
         yield
 
 
