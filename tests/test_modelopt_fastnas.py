@@ -31,13 +31,13 @@ def job(data: Path, tmp_path: Path) -> pipeline.Job:
 
 
 def network_of(job: pipeline.Job) -> Network:
-    return remapped(job.run.config, job.task, job.seed, job.seed.arch)[0]
+    return remapped(job.run.config, job.task, job.seed, job.design(job.seed.arch))[0]
 
 
 def test_fine_tuning_a_made_network_is_that_of_fna_adapt_to_the_bit(job: pipeline.Job) -> None:
     network = network_of(job)
     with job.run.ledger("theirs"):
-        expected = adapt(job.run, job.task, job.seed, job.seed.arch, "theirs")
+        expected = adapt(job.run, job.task, job.seed, job.design(job.seed.arch), "theirs")
     with job.run.ledger("ours"):
         found = fine_tune(job.run, job.task, network, "ours", replica=0)
     theirs, ours = (torch.load(job.run.folder / stage / "last.ckpt")["network"] for stage in ("theirs", "ours"))

@@ -70,7 +70,7 @@ def test_the_run_folder_holds_the_backbone_and_what_comes_from_it(trained: Path,
 
 def test_weights_are_trained_and_norms_see_the_data(trained: Path) -> None:
     job = pipeline.reopen(trained)[1]
-    start = remapped(job.run.config, job.task, job.seed, job.seed.arch)[0].state_dict()
+    start = remapped(job.run.config, job.task, job.seed, job.design(job.seed.arch))[0].state_dict()
     end = load_file(trained / "train/last.safetensors")
     assert end.keys() == start.keys()
     for name in ("conv_stem.weight", "bn1.running_mean", "bn1.weight"):
@@ -112,7 +112,7 @@ def test_a_trained_network_is_a_seed_for_the_same_backbone(trained: Path) -> Non
     seed = pipeline.load_seed(config(weights=str(file)))
     written = load_file(file)
     job = pipeline.reopen(trained)[1]
-    start = remapped(job.run.config, job.task, seed, seed.arch)[0].backbone.state_dict()
+    start = remapped(job.run.config, job.task, seed, job.design(seed.arch))[0].backbone.state_dict()
     assert start
     assert all(torch.equal(tensor, written[f"backbone.{name}"]) for name, tensor in start.items())
     with pytest.raises(UserError, match="holds timm:lcnet_050, but the backbone is timm:resnet18"):

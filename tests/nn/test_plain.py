@@ -9,12 +9,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import resnet18
 
 from fna.arch.arch import Tap
-from fna.arch.heads import describe
+from fna.arch.design import Design
+from fna.arch.heads import describe, parse_head
 from fna.arch.plain import PlainBackbone
 from fna.cli.main import main
 from fna.errors import UserError
-from fna.nn.cost import count_backbone, count_model
-from fna.nn.network import assemble
+from fna.nn.cost import count, count_backbone
+from fna.nn.network import assemble, build
 from fna.nn.plain import build_features, build_plain, describe_plain
 
 RESNET18 = PlainBackbone("timm:resnet18", (64, 64, 128, 256, 512), (2, 4, 8, 16, 32))
@@ -65,9 +66,9 @@ def test_the_backbone_costs_as_much_as_torchvisions_without_its_classifier() -> 
         images = torch.zeros(1, 3, 97, 131)
     with FlopCounterMode(display=False) as counter:
         reference.eval()(images)
-    count = count_backbone(RESNET18, (97, 131))
-    assert count.params == sum(p.numel() for p in reference.parameters()) - 512 * 1000 - 1000
-    assert count.madds == counter.get_total_flops() // 2 - 512 * 1000
+    cost = count_backbone(RESNET18, (97, 131))
+    assert cost.params == sum(p.numel() for p in reference.parameters()) - 512 * 1000 - 1000
+    assert cost.madds == counter.get_total_flops() // 2 - 512 * 1000
 
 
 @pytest.mark.parametrize(
@@ -81,15 +82,15 @@ def test_the_backbone_costs_as_much_as_torchvisions_without_its_classifier() -> 
 )
 def test_whole_models_cost_what_torchs_counter_says(name: str, head: str) -> None:
     backbone = describe_plain(f"timm:{name}")
-    described = describe(head, backbone, 7, 32)
-    count = count_model(backbone, described, (96, 160), 32)
-    network = assemble(backbone, described, 32, 0).eval().to("meta")
+    design = Design("none", backbone, parse_head(head), 32, (96, 160))
+    cost = count(design, 7)
+    network = build(design, 7, 0).eval().to("meta")
     with FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 3, 96, 160, device="meta"))
     flops = {str(op): n for op, n in counter.get_flop_counts()["Global"].items()}
     attention = sum(n for op, n in flops.items() if "bmm" in op or "attention" in op)
-    assert 2 * (count.conv_madds + count.linear_madds) == sum(flops.values()) - attention
-    assert count.params == sum(p.numel() for p in network.parameters())
+    assert 2 * (cost.conv_madds + cost.linear_madds) == sum(flops.values()) - attention
+    assert cost.params == sum(p.numel() for p in network.parameters())
 
 
 def test_ssdlite_reads_the_outputs_at_strides_16_and_32() -> None:

@@ -165,7 +165,7 @@ def test_only_remapping_puts_the_seeds_weights_into_target_and_super_network(
     changes = {"weights": str(weights), "search": {"init": start}, "adapt": {"init": start}}
     config, any_seed, task = pipeline.prepare(data, configured(TINY, **changes))
     seed = searchable(any_seed)
-    target, report = remapped(config, task, seed, SEED)
+    target, report = remapped(config, task, seed, task.design(seed.name, SEED))
     super_net = super_network(config, task, seed, make_space(task, seed, config.search), 0)
     for network in (target, super_net):
         tensors = [t for t in network.backbone.state_dict().values() if t.ndim == 4]

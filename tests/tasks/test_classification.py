@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from drawn_classes import COLOURS, TINY_CLASSES, draw_classes
 from fna import pipeline
 from fna.arch import zoo
 from fna.arch.arch import Arch
-from fna.arch.heads import describe
+from fna.arch.design import Design
+from fna.arch.heads import describe, parse_head
 from fna.cli.main import main
 from fna.config import Config
 from fna.cost.count import count_model
@@ -56,11 +58,9 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def network_of(seed: Seed, classes: int, arch: Arch | None = None) -> tuple[Network, str]:
     """The classifier of an architecture started from a seed, in eval mode, and what the remapping says of it."""
 
-    class Task:
-        def head(self, arch: Arch) -> Any:
-            return describe("classifier", arch, classes, 32)
-
-    network, report = remapped(Config(output_stride=32), Task(), seed, arch or seed.arch)  # type: ignore[arg-type]
+    task = SimpleNamespace(classes=range(classes))
+    design = Design(seed.name, arch or seed.arch, parse_head("classifier"), 32, (224, 224))
+    network, report = remapped(Config(output_stride=32), task, seed, design)  # type: ignore[arg-type]
     assert report is not None
     return network.eval(), report.text()
 
