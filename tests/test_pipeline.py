@@ -73,6 +73,11 @@ def test_the_same_random_seed_gives_the_same_weights(data: Path, finished: Path,
     assert_equal_weights(again, finished)
 
 
+def test_norms_after_dropout_are_refreshed_alike_with_the_same_random_seed(data: Path, tmp_path: Path) -> None:
+    one, two = (pipeline.train(data, "seed", tmp_path / n, **config(head="dpc").model_dump()) for n in ("a", "b"))
+    assert_equal_weights(one, two)
+
+
 def test_where_no_change_earns_its_cost_the_seed_is_kept_and_trained_once(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,11 @@ from fna.runs.progress import progress
 from fna.runs.run import Run
 
 
+def draw_as_step(run: Run, step: int) -> None:
+    """Dropout of a step: a function of random seed, step and, since each has other images, process."""
+    torch.manual_seed((run.config.seed << 32) + (run.engine.rank << 24) + step)
+
+
 def each_step(run: Run, label: str, first: int, last: int, save: Callable[[int], None]) -> Iterator[int]:
     """The numbers from `first` to `last` - 1, with progress on the console.
 
@@ -23,8 +28,7 @@ def each_step(run: Run, label: str, first: int, last: int, save: Callable[[int],
     saved = time.monotonic()
     with stop_on_ctrl_c() as stop_asked, progress(run.console, label, first, last) as advance:
         for step in range(first, last):
-            # Dropout: a function of random seed, step and, since each has other images, process.
-            torch.manual_seed((run.config.seed << 32) + (run.engine.rank << 24) + step)
+            draw_as_step(run, step)
             yield step
             done = step + 1
             advance(done)

@@ -18,7 +18,7 @@ from fna.files import write_json, write_text
 from fna.nn.network import Network, build
 from fna.runs.metrics_log import MetricsLog
 from fna.runs.run import Run
-from fna.runs.steps import each_step
+from fna.runs.steps import draw_as_step, each_step
 from fna.tasks.kinds import TASKS
 from fna.tasks.task import Batch, Task
 from fna.train.evaluate import as_written, batch_loss, evaluate, to_device
@@ -71,7 +71,8 @@ def refresh_norms(run: Run, task: Task, model: nn.Module, data: Dataset[Any], ba
     """Let batch norms see `steps` batches before training (paper 4.1: 2000), weights untouched."""
     model.train()
     with as_written(run):
-        for images in stream(run, task, data, batch, 0, steps):
+        for step, images in enumerate(stream(run, task, data, batch, 0, steps)):
+            draw_as_step(run, step)  # norms that come after dropout see it
             model(to_device(run, images)["image"])
 
 
