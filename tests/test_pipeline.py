@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from torch import nn
 
 from drawn import TINY, assert_equal_weights, configured, draw_data, stop_at
 from fna import pipeline
@@ -22,8 +23,11 @@ from fna.arch.heads import parse_head
 from fna.config import Config
 from fna.errors import Interrupted, UserError
 from fna.files import read_metrics
+from fna.nn.backbone import Backbone
+from fna.nn.network import Network
 from fna.tasks.segmentation.task import Segmentation
 from fna.use.load import load
+from fna.weights.checkpoint import ARCH_KEY
 from searched import timeless
 
 BUDGET = ["5.55M"]
@@ -222,6 +226,41 @@ def test_an_architecture_edited_by_hand_is_the_one_that_is_trained(data: Path, f
     verb, job, arch = pipeline.reopen(run)
     pipeline.execute(verb, job, arch)
     assert Design.load(run / "train/design.json").arch == edited
+
+
+def test_in_a_run_the_backbone_of_a_design_may_be_edited_but_not_what_is_around_it(
+    finished: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(finished, run)
+    design = Design.load(run)
+    edits = (
+        replace(design, head=parse_head("lraspp")),
+        replace(design, output_stride=8),
+        replace(design, imgsz=(16, 24), resize=True),
+    )
+    for edited in edits:
+        (run / "design.json").write_text(edited.to_json())
+        verb, job, arch = pipeline.reopen(run)
+        with pytest.raises(UserError, match=r"design\.json has another head, output stride or image size than its run"):
+            pipeline.execute(verb, job, arch)
+
+
+def test_an_architecture_that_cannot_be_trained_is_refused_before_a_folder_is_made(data: Path, tmp_path: Path) -> None:
+    arch = zoo.lookup("mobilenet_v2_w010")
+    fewer = replace(arch, stages=arch.stages[:-1])
+    halved = replace(arch, stages=tuple(replace(stage, stride=1) for stage in arch.stages))
+    seed = tmp_path / "seed.safetensors"
+    weights = Network(Backbone(arch), nn.Identity()).state_dict()
+    save_file(dict(weights), seed, {ARCH_KEY: arch.to_json()})
+    for wrong, how, words in (
+        (fewer, {"weights": str(seed)}, "the seed has 7 stages, the target 6"),
+        (halved, {"head": "fpn"}, "no stage at stride 4"),
+    ):
+        (tmp_path / "mine.json").write_text(wrong.to_json())
+        with pytest.raises(UserError, match=words):
+            pipeline.start("train", data, tmp_path / "run", config(**how), str(tmp_path / "mine.json"))
+        assert not (tmp_path / "run").exists()
 
 
 def test_a_design_is_trained_as_it_says_and_again_without_its_file(

@@ -9,7 +9,6 @@ from fna.arch import zoo
 from fna.arch.arch import Arch
 from fna.arch.decision import path_of, size_log10
 from fna.arch.design import Design, find, find_arch
-from fna.arch.heads import OutsideHead
 from fna.arch.plain import AnyArch
 from fna.arch.space import Space
 from fna.config import Config, from_data, load_config, recipe_path, resolved
@@ -37,6 +36,7 @@ from fna.train.adapt import adapt as fine_tune
 from fna.train.evaluate import evaluate
 from fna.use.load import load
 from fna.weights.plain import AnySeed, PlainSeed, load_plain, searchable
+from fna.weights.plan import plan
 from fna.weights.seeds import IMAGENET_MEAN, IMAGENET_STD, Seed, load_file, load_named
 
 
@@ -71,12 +71,7 @@ class Job:
 
     def cost(self, arch: Arch, budget: Budget) -> Cost:
         """All exact measures of the whole model at the run's image size, and those measured that are limited."""
-        design, classes = self.design(arch), len(self.task.classes)
-        if isinstance(design.described(classes), OutsideHead):
-            # Another library's module is counted by running it, and does not say what it keeps.
-            found = self.count(arch)
-            return Cost({"params": found.params, "madds": found.madds})
-        return cost_of(design, classes, budget.measured)
+        return cost_of(self.design(arch), len(self.task.classes), budget.measured)
 
     @property
     def searched(self) -> Seed:
@@ -104,11 +99,11 @@ def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: st
     """Check seed, architecture and data, then make the run folder; nothing is written when one is wrong."""
     config, seed, task = prepare(data, config, arch)
     check_batches(config, verb)
-    design = task.design(seed.name, seed.arch)
     if verb != "train":
         searchable(seed)
-        count_data(design, len(task.classes))  # refuses what a search cannot count
-    count(design, len(task.classes))  # refuses what cannot be built
+        count_data(task.design(seed.name, seed.arch), len(task.classes))  # refuses what a search cannot count
+    for backbone in (seed.arch, wanted_backbone(arch, seed)):
+        count(task.design(seed.name, backbone), len(task.classes))  # refuses what cannot be built
     run = Run.create(out, config)
     write_json(run.folder / "run.json", {"verb": verb, "data": str(Path(data).resolve()), "arch": arch})
     job = Job(run, seed, task)
@@ -326,7 +321,7 @@ def do_adapt(job: Job, arch: str | None) -> None:
     run_search(job)
     changed = True
     for label, _ in configured_budgets(job):
-        derived = Design.load(job.run.folder / f"design{label}.json").arch
+        derived = backbone_in(job, f"design{label}.json")
         if derived == job.seed.arch:
             changed = False
             job.run.note(
@@ -356,8 +351,16 @@ def wanted_network(text: str | None, seed: AnySeed) -> Design | AnyArch:
     if isinstance(seed, PlainSeed) and arch != seed.arch:
         raise UserError(f"--arch {text}: {seed.arch.name} is trained as it is; leave out --arch")
     if isinstance(seed, Seed):
-        find_arch(str(text))  # refuses a plain backbone
+        layers = find_arch(str(text))  # refuses a plain backbone
+        if seed.weights:
+            plan(seed.arch, layers)  # refuses what the seed's weights cannot start
     return found
+
+
+def wanted_backbone(text: str | None, seed: AnySeed) -> AnyArch:
+    """As `wanted_network`, of a design its backbone."""
+    wanted = wanted_network(text, seed)
+    return wanted.arch if isinstance(wanted, Design) else wanted
 
 
 def with_design(config: Config, design: Design) -> Config:
@@ -366,18 +369,35 @@ def with_design(config: Config, design: Design) -> Config:
     return config.model_copy(update={"head": str(design.head), "output_stride": design.output_stride} | size)
 
 
-def keep_design(job: Job, arch: str | None) -> Design:
+def backbone_in(job: Job, name: str) -> AnyArch:
+    """The backbone of a design in the run folder, which may have been edited there.
+
+    Raises UserError where what is around the backbone was: that is the run's, and all its networks share it.
+    """
+    file = job.run.folder / name
+    found = Design.load(file)
+    own = job.design(found.arch)
+    if (found.head, found.output_stride, found.resize) != (own.head, own.output_stride, own.resize) or (
+        found.resize and found.imgsz != own.imgsz
+    ):
+        raise UserError(
+            f"{file} has another head, output stride or image size than its run, which trains: {own}. Put them back, "
+            f"or train it in a run of its own: fna train DATA --arch {file}"
+        )
+    return found.arch
+
+
+def keep_design(job: Job, arch: str | None) -> None:
     """What a run of `fna train` trains, in its design.json, so that it goes on without the file that it is from."""
     file = job.run.folder / "design.json"
     if not file.is_file():
-        wanted = wanted_network(arch, job.seed)
-        write_text(file, job.design(wanted.arch if isinstance(wanted, Design) else wanted).to_json())
-    return Design.load(file)
+        write_text(file, job.design(wanted_backbone(arch, job.seed)).to_json())
 
 
 def do_train(job: Job, arch: str | None) -> None:
     """Fine-tune one network: a design, an architecture, or `seed`."""
-    run_train(job, keep_design(job, arch).arch, "train")
+    keep_design(job, arch)
+    run_train(job, backbone_in(job, "design.json"), "train")
 
 
 STAGES: dict[str, Callable[[Job, str | None], None]] = {"adapt": do_adapt, "search": do_search, "train": do_train}

@@ -27,6 +27,15 @@ def test_an_op_is_its_name_both_ways(text: str, op: Op) -> None:
     assert str(op) == text
 
 
+def test_a_whole_expansion_may_be_written_with_a_point_and_has_one_name() -> None:
+    for text, name in (
+        ("k3_e6.0", "k3_e6"),
+        ("basic_k3_e1.0", "basic_k3"),
+        ("bottleneck_k3_e1.00", "bottleneck_k3_e1"),
+    ):
+        assert str(parse_op(text)) == name
+
+
 @pytest.mark.parametrize(
     "text",
     [

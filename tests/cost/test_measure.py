@@ -53,6 +53,7 @@ def test_a_budget_is_limits_by_measure(text: str, limits: dict[str, int]) -> Non
         ("-3M", "'-3M' is no amount of MAdds"),
         ("nan", "is no amount"),
         ("0", "'0' must be above zero"),
+        ("1e400", "'1e400' is larger than any number"),
         ("params=x", "'x' is no amount of parameters"),
         ("pramas=2M", "unknown measure 'pramas'; did you mean 'params'"),
         ("0.5G+0.6G", "limits madds twice"),

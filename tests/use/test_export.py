@@ -15,6 +15,7 @@ from PIL import Image
 from torch import nn
 
 import fna
+from fna.arch.design import Design
 from fna.errors import UserError
 from fna.use.export import compare, export
 from fna.use.load import load
@@ -61,8 +62,8 @@ def test_an_onnx_file_says_what_it_is_and_how_its_input_is_made(exported: Path) 
     assert json.loads(said["std"]) == [0.2, 0.25, 0.3]
     assert json.loads(said["scale"]) == pytest.approx(1 / 255)
     assert [json.loads(said[key]) for key in ("channel_order", "layout", "task")] == ["RGB", "NCHW", "seg"]
-    assert json.loads(said["imgsz"]) == [48, 64]
-    assert json.loads(said["fna_arch"])["format"] == "fna-arch-1"
+    assert json.loads(said["fna_design"])["imgsz"] == [48, 64]
+    assert Design.from_json(said["fna_design"]) == info().design
     shape = [dim.dim_param or dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
     assert shape == ["batch", 3, "height", "width"]
     assert [model.graph.input[0].name, model.graph.output[0].name] == ["images", "logits"]

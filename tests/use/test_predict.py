@@ -41,6 +41,8 @@ def paint(tmp_path: Path) -> Paint:
 
 def run_folder(folder: Path, classes: tuple[str, ...] = CLASSES, **config: object) -> Path:
     about = info(classes=classes)
+    if config.get("imgsz") is not None:
+        about = replace(about, design=replace(about.design, imgsz=config["imgsz"], resize=True))
     save_network(folder / "train" / "best.safetensors", trained(about).state_dict(), about)
     (folder / "config.yaml").write_text(to_yaml(from_data(config)), encoding="utf-8")
     return folder
@@ -82,6 +84,8 @@ def test_a_photo_is_predicted_as_validation_sees_it(
         columns = ((torch.arange(480) + 0.5) * imgsz[1] / 480).long()
         expected = expected[rows][:, columns]
     assert (found == expected).float().mean() > 0.9999  # equal but for ties in the last bit
+    [of_file] = predict(run / "train" / "best.safetensors", [photo], tmp_path / "from_file")
+    assert (indices(of_file.result) == indices(written.result)).all(), "the network alone says how images are resized"
     with Image.open(written.overlay) as picture:
         assert picture.mode == "RGB"
         assert picture.width >= 480

@@ -193,7 +193,7 @@ def expansion_of(inner: int, width: int) -> float:
 
 def _number(text: str) -> float:
     """A whole number as such."""
-    return int(text) if "." not in text or float(text).is_integer() else float(text)
+    return int(float(text)) if float(text).is_integer() else float(text)
 
 
 def _check(kind: str, kernel: object, expansion: object, least: float = 0.0) -> None:

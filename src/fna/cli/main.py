@@ -57,14 +57,13 @@ def count(words: list[str]) -> int:
     from fna.cost.memory import peak_memory
 
     arch, design, imgsz, stride = counted(args.network, args.head, args.imgsz, args.os)
-    # Plain backbones and other libraries' heads are counted by running them, which needs torch.
-    outside = design is not None and isinstance(design.described(args.classes), OutsideHead)
-    cost = import_module("fna.cost.count" if isinstance(arch, Arch) and not outside else "fna.nn.cost")
-    backbone = cost.count_backbone(arch, imgsz, stride)
-    whole = backbone if design is None else cost.count(design, args.classes)
-    # Counted from what convolutions read, which only layers and heads as data say.
     head = None if design is None else design.described(args.classes)
     by_data = isinstance(arch, Arch) and not isinstance(head, OutsideHead)
+    # Plain backbones and other libraries' heads are counted by running them, which needs torch.
+    cost = import_module("fna.cost.count" if by_data else "fna.nn.cost")
+    backbone = cost.count_backbone(arch, imgsz, stride)
+    whole = backbone if design is None else cost.count(design, args.classes)
+    # What convolutions read only layers and heads as data say.
     memory = {"memory": peak_memory(arch, head, imgsz, stride)} if by_data else {}
     if args.json:
         print(json.dumps(whole.as_dict() | memory | {"backbone": backbone.as_dict()}, indent=1))

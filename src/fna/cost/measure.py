@@ -4,6 +4,7 @@ Exact measures are counted from the data of an architecture. A measured one, suc
 only and needs the whole network: it has its place in `MEASURES` like any other, with its `target`.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,6 @@ from typing import Literal
 
 from fna.arch.decision import Decision, option_costs
 from fna.arch.design import Design
-from fna.arch.heads import OutsideHead
 from fna.arch.space import Space
 from fna.cost.count import candidate_counts, candidate_madds, count
 from fna.cost.memory import candidate_memory, design_memory
@@ -33,8 +33,8 @@ class Measure:
     """A number for a network: `of` finds it, in `unit`, of which people read `scale` as one, with so many `digits`.
 
     `candidates` are the numbers of the layers of a space, from which a network's follows as `joins` says: their sum or
-    their largest, and what is not searched. Without them only whole networks have one. `wired`: it needs to know what
-    the convolutions of the head read. `target` is where the number is measured, None where it is exact.
+    their largest, and what is not searched. Without them only whole networks have one. `target` is where the number is
+    measured, None where it is exact.
     """
 
     name: str
@@ -46,7 +46,6 @@ class Measure:
     suffixes: Mapping[str, int] = field(default_factory=lambda: {"": 1})
     candidates: Candidates | None = None
     joins: Literal["sum", "max"] = "sum"
-    wired: bool = False
     target: str | None = None
 
     def text(self, value: Number) -> str:
@@ -63,6 +62,8 @@ class Measure:
                 + (f", alone or as {', '.join(suffixes)}" if suffixes else "")
             )
         value = float(found[1]) * self.suffixes[found[2].upper()]
+        if math.isinf(value):
+            raise UserError(f"{text!r} is larger than any number; leave the limit out for none")
         value = round(value) if self.target is None else value
         if value <= 0:
             raise UserError(f"{text!r} must be above zero")
@@ -99,7 +100,6 @@ MEMORY = Measure(
     suffixes=BINARY,
     candidates=candidate_memory,
     joins="max",
-    wired=True,
 )
 JOINS: dict[str, Callable[[Iterable[int]], int]] = {"sum": sum, "max": max}
 MEASURES = {measure.name: measure for measure in (PARAMS, MADDS, MEMORY)}
@@ -132,10 +132,12 @@ def cost_of(design: Design, classes: int, measured: Iterable[str] = ()) -> Cost:
 def decision_costs(
     space: Space, decisions: Sequence[Decision], design: Design, classes: int
 ) -> dict[str, list[list[int]]]:
-    """By measure, what every option of every decision costs; of all measures that layers have by themselves."""
-    outside = isinstance(design.described(classes), OutsideHead)
+    """By measure, what every option of every decision costs; of all measures that layers have by themselves.
+
+    Raises UserError for another library's head, under which nothing is searched.
+    """
     return {
         name: option_costs(decisions, measure.candidates(space, design, classes), JOINS[measure.joins])
         for name, measure in MEASURES.items()
-        if measure.candidates is not None and not (outside and measure.wired)
+        if measure.candidates is not None
     }

@@ -19,7 +19,7 @@ from fna.files import whole
 from fna.nn.layers import Layer
 from fna.nn.network import Network, assemble
 from fna.train.schedules import polynomial, set_lr
-from fna.weights.seeds import ARCH_KEY
+from fna.weights.checkpoint import ARCH_KEY
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 """Of drawn pictures, near enough; they travel with the seed."""

@@ -34,8 +34,8 @@ def predict(
     OUT/NAME_boxes.json for detection (class, score, x1, y1, x2, y2 in pixels of the upright image, best first).
     For classification it is OUT/predictions.json alone: the likeliest classes of every image, at most 5, best first.
     `images` are files and folders (searched with their subfolders, which are kept in NAME); a NAME that is taken gets
-    -2, -3 and so on. A run folder says how images were resized and whether windows slide; for a .safetensors file
-    masks are predicted whole at the image's own size.
+    -2, -3 and so on. The network's design says whether images are resized, a run folder whether windows slide; with a
+    .safetensors file masks are predicted whole.
     Raises UserError, before anything is written, naming all images that cannot be read.
     """
     network = load(run_or_file, stage)

@@ -15,8 +15,8 @@ from fna.arch.design import Design
 from fna.errors import UserError
 from fna.files import whole
 
-DESIGN_KEY = "fna_design"
-"""Of the metadata."""
+ARCH_KEY, DESIGN_KEY = "fna_arch", "fna_design"
+"""In the metadata: the architecture of a backbone alone, or the design of a network."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class NetworkInfo:
     @staticmethod
     def from_metadata(metadata: Mapping[str, str], source: str) -> "NetworkInfo":
         """The inverse of `metadata`; a UserError says what is missing."""
-        if "fna_arch" in metadata:
+        if ARCH_KEY in metadata:
             raise UserError(f"{source} is a seed, or was written before networks had designs; train it again")
         try:
             design = Design.from_json(metadata[DESIGN_KEY], source)

@@ -19,14 +19,11 @@ from fna.arch.design import Design
 from fna.errors import UserError, unknown
 from fna.families import mobilenet_v2
 from fna.families.family import Family
-from fna.weights.checkpoint import DESIGN_KEY
+from fna.weights.checkpoint import ARCH_KEY, DESIGN_KEY
 from fna.weights.renaming import NORM_KEYS, check_tensor, renamed, shapes_of
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """What torchvision and timm state for their MobileNetV2 weights."""
-
-ARCH_KEY = "fna_arch"
-"""In the metadata of a backbone alone under our names: its architecture."""
 
 Triple = tuple[float, float, float]
 FAMILIES: tuple[Family, ...] = (mobilenet_v2.FAMILY,)

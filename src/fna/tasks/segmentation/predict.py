@@ -5,7 +5,6 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-from fna.arch.arch import HW
 from fna.config import Config, Evaluate
 from fna.tasks.drawing import class_colours, save_picture
 from fna.tasks.segmentation.drawing import mask_picture, overlay
@@ -20,7 +19,7 @@ def mask_writer(network: TrainedNetwork, config: Config) -> Writer:
     colours = class_colours(len(names))
 
     def write(image: Tensor, prediction: Prediction) -> None:
-        mask = predict_mask(network, image, config.imgsz, config.evaluate)
+        mask = predict_mask(network, image, config.evaluate)
         save_picture(mask_picture(mask, colours), prediction.result)
         assert prediction.overlay is not None
         save_picture(overlay(image, mask, names, colours), prediction.overlay)
@@ -29,9 +28,11 @@ def mask_writer(network: TrainedNetwork, config: Config) -> Writer:
 
 
 @torch.inference_mode()
-def predict_mask(network: TrainedNetwork, image: Tensor, imgsz: HW | None, how: Evaluate) -> Tensor:
-    """Class indices (H, W) of an image, uint8 (3, H, W); predicted at `imgsz` or, with None, at the image's size."""
-    device = next(network.parameters()).device
-    batch = prepare(image, network.info, imgsz)[None].to(device, memory_format=torch.channels_last)
+def predict_mask(network: TrainedNetwork, image: Tensor, how: Evaluate) -> Tensor:
+    """Class indices (H, W) of an image, uint8 (3, H, W); predicted at its own size or, resized, the design's."""
+    device, design = next(network.parameters()).device, network.info.design
+    batch = prepare(image, network.info, design.imgsz if design.resize else None)[None].to(
+        device, memory_format=torch.channels_last
+    )
     mask = predict_classes(network, batch, how).to(torch.uint8)
     return transforms.resize(mask, list(image.shape[1:]), InterpolationMode.NEAREST_EXACT)[0].cpu()

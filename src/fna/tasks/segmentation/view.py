@@ -33,7 +33,7 @@ class Masks:
         return read_mask(sample.mask, self.data.label_mapping)
 
     def predict(self, network: TrainedNetwork, config: Config, image: Tensor) -> Tensor:
-        return predict_mask(network, image, config.imgsz, config.evaluate)
+        return predict_mask(network, image, config.evaluate)
 
     def score(self, truth: Tensor, found: Tensor) -> float | None:
         """Classes that are only predicted do not enter by themselves: a few pixels would count like the whole road."""
