@@ -27,7 +27,7 @@ TINY_IMAGE: HW = (64, 96)
 CAMVID_CLASSES = 11
 STRIDE = 16
 THREADS = (1, 2)
-STAGES = {"adapted": "train", "seed": "seed"}
+TRAININGS = {"adapted": "train", "seed": "seed"}
 """What a run of `fna adapt` calls the two."""
 
 Runner = Callable[[], object]
@@ -40,7 +40,7 @@ def inference(settings: Settings) -> list[Finding]:
         files = {name: zoo_file(Path(folder) / f"{name}.safetensors", name, settings) for name in ZOO}
         rows += pair(ZOO_CASE, files["fna_deeplabv3"], files["mobilenet_v2"], Path(folder) / "zoo", settings)
         for run in settings.runs:
-            adapted, seed = (network_file(run, stage) for stage in STAGES.values())
+            adapted, seed = (network_file(run, training) for training in TRAININGS.values())
             rows += pair(run.name, adapted, seed, Path(folder) / run.name, settings)
     return rows
 

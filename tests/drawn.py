@@ -69,9 +69,9 @@ def configured(base: dict[str, Any], **changes: Any) -> Config:
     return from_data(base | merged)
 
 
-def assert_equal_weights(a: Path, b: Path, stage: str = "train") -> None:
-    """Two runs have the same final weights in a stage, bit for bit."""
-    one, two = load_file(a / stage / "last.safetensors"), load_file(b / stage / "last.safetensors")
+def assert_equal_weights(a: Path, b: Path, training: str = "train") -> None:
+    """Two runs have the same final weights in a training, bit for bit."""
+    one, two = load_file(a / training / "last.safetensors"), load_file(b / training / "last.safetensors")
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
 

@@ -54,7 +54,7 @@ def test_the_task_and_all_that_depends_on_it_are_found_from_the_data(finished: P
 
 
 def test_adapt_searches_derives_and_trains_within_the_seeds_cost(finished: Path) -> None:
-    train, seed = (json.loads((finished / stage / "cost.json").read_text()) for stage in ("train", "seed"))
+    train, seed = (json.loads((finished / training / "cost.json").read_text()) for training in ("train", "seed"))
     assert train["madds"] <= seed["madds"]
     arch = Design.load(finished / "design.json").arch
     assert arch.stages[5].layers[0].expansion == 6, "the head reads the expanded tensor"
@@ -222,7 +222,7 @@ def test_what_a_file_says_does_not_depend_on_later_defaults(finished: Path) -> N
     assert (how["score_threshold"], how["nms_threshold"], how["detections"]) == (0.02, 0.6, 200)
 
 
-def test_val_of_another_stage_leaves_the_networks_own_results_alone(finished: Path) -> None:
+def test_val_of_another_training_leaves_the_networks_own_results_alone(finished: Path) -> None:
     pipeline.validate(finished)
     before = (finished / "val/metrics.json").read_text()
     pipeline.validate(finished, "seed")

@@ -170,7 +170,7 @@ def test_the_pipeline_runs_in_mixed_precision(
     data: Path = request.getfixturevalue(task)
     config = on_gpu(TINY_BOXES if task == "boxes" else TINY, precision=precision, search=ALPHAS)
     folder = run("adapt", data, config, tmp_path / "run")
-    rows = [row for stage in ("train", "seed") for row in read_metrics(folder / stage / "metrics.csv")]
+    rows = [row for training in ("train", "seed") for row in read_metrics(folder / training / "metrics.csv")]
     assert all(0 < float(row["loss"]) < 1e3 for row in rows)
     images = sorted(data.rglob("*.png"))[:1]
     assert predict(folder, images, tmp_path / "out", device="cuda")[0].result.is_file()

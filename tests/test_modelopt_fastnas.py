@@ -40,7 +40,7 @@ def test_fine_tuning_a_made_network_is_that_of_fna_adapt_to_the_bit(job: pipelin
         expected = adapt(job.run, job.task, job.seed, job.design(job.seed.arch), "theirs")
     with job.run.ledger("ours"):
         found = fine_tune(job.run, job.task, network, "ours", replica=0)
-    theirs, ours = (torch.load(job.run.folder / stage / "last.ckpt")["network"] for stage in ("theirs", "ours"))
+    theirs, ours = (torch.load(job.run.folder / training / "last.ckpt")["network"] for training in ("theirs", "ours"))
     assert all(torch.equal(theirs[name], value) for name, value in ours.items())
     # metrics.csv has six digits.
     assert found["best"] == pytest.approx(expected["best"]["score"], abs=1e-6)
@@ -48,9 +48,9 @@ def test_fine_tuning_a_made_network_is_that_of_fna_adapt_to_the_bit(job: pipelin
 
 
 def test_a_second_fine_tuning_sees_other_batches_and_a_finished_one_is_not_repeated(job: pipeline.Job) -> None:
-    with job.run.ledger("stages"):
-        for stage, replica in (("first", 0), ("second", 1)):
-            fine_tune(job.run, job.task, network_of(job), stage, replica)
+    with job.run.ledger("trainings"):
+        for training, replica in (("first", 0), ("second", 1)):
+            fine_tune(job.run, job.task, network_of(job), training, replica)
         weights = [
             torch.load(job.run.folder / s / "last.ckpt")["network"]["head.score.conv.weight"]
             for s in ("first", "second")
@@ -93,15 +93,15 @@ def test_a_depthwise_convolution_has_no_width_of_its_own() -> None:
 
 def result(random_seed: int, best: dict[str, float]) -> dict[str, Any]:
     cost = {"madds": 500_000_000, "params": 700_000}
-    stages = {stage: {"best": value, "last": value - 0.01} | cost for stage, value in best.items()}
-    stages["fastnas"] |= {"madds": 475_000_000}
+    trainings = {training: {"best": value, "last": value - 0.01} | cost for training, value in best.items()}
+    trainings["fastnas"] |= {"madds": 475_000_000}
     pruned = {"searchable": {"a": [8, 16], "b": [8]}, "changed": {"a": [16, 8]}, "forced": {}, "scores": [0.4, 0.35]}
     seconds = {"seed": 60.0, "first": 66.0, "again": 54.0, "prune": 600.0, "fastnas": 42.0}
     return {
         "random_seed": random_seed,
         "score": "mIoU",
         "score_images": 8,
-        "stages": stages,
+        "stages": trainings,
         "seconds": seconds,
         "pruned": pruned,
     }

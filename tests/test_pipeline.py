@@ -50,23 +50,23 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pipeline.execute("adapt", job)
 
 
-def weights(run: Path, stage: str = "train") -> dict[str, torch.Tensor]:
-    return load_file(run / stage / "last.safetensors")
+def weights(run: Path, training: str = "train") -> dict[str, torch.Tensor]:
+    return load_file(run / training / "last.safetensors")
 
 
 def test_adapt_leaves_every_file_that_the_next_step_or_a_reader_needs(finished: Path) -> None:
     files = "config.yaml env.json run.json dataset.json seed.json log.txt cost.json design.json report.md"
     names = f"{files} search/result.json"
-    stages = [
-        f"{stage}/{file}"
-        for stage in ("train", "seed")
+    trainings = [
+        f"{training}/{file}"
+        for training in ("train", "seed")
         for file in ("metrics.csv", "metrics.json", "best.safetensors", "last.ckpt", "design.json", "cost.json")
     ]
-    assert [name for name in [*names.split(), *stages] if not (finished / name).is_file()] == []
+    assert [name for name in [*names.split(), *trainings] if not (finished / name).is_file()] == []
 
 
 def test_the_derived_network_costs_no_more_than_its_seed(finished: Path) -> None:
-    train, seed = (json.loads((finished / stage / "cost.json").read_text()) for stage in ("train", "seed"))
+    train, seed = (json.loads((finished / training / "cost.json").read_text()) for training in ("train", "seed"))
     assert train["madds"] <= seed["madds"]
     assert Design.load(finished / "design.json").arch == Design.load(finished / "train" / "design.json").arch
 

@@ -35,8 +35,8 @@ class Contest:
 def contest(job: Job, how: Contest) -> dict[str, Any]:
     """Train what has to be trained, prune, and write (and return) result.json; what is finished is not done again.
 
-    Stages: `seed` is `fna adapt`'s baseline. `first` trains the same without the held-out images, `again` goes on from
-    there on the same schedule with other batches, and `fastnas` does just that after pruning. Pruning before any
+    Trainings: `seed` is `fna adapt`'s baseline. `first` trains the same without the held-out images, `again` goes on
+    from there on the same schedule with other batches, and `fastnas` does just that after pruning. Pruning before any
     fine-tuning has neither `first` nor `again`.
     """
     run, task = job.run, job.task
@@ -55,15 +55,17 @@ def contest(job: Job, how: Contest) -> dict[str, Any]:
     with run.ledger("fastnas"):
         scores["fastnas"] = fine_tune(run, task, network, "fastnas", replica=1 if how.order == "after" else 0)
     plain = build(job.design(job.seed.arch), len(task.classes), run.config.seed)
-    stages = {stage: scores[stage] | cost(network if stage == "fastnas" else plain, job) for stage in scores}
-    seconds = {stage: entry["wall_seconds"] for stage, entry in run.read_json("cost.json").items()}
+    trainings = {
+        training: scores[training] | cost(network if training == "fastnas" else plain, job) for training in scores
+    }
+    seconds = {training: entry["wall_seconds"] for training, entry in run.read_json("cost.json").items()}
     what = {
         "random_seed": run.config.seed,
         "score": TASKS[run.config.task].score.name,
         "budget": budget(job),
         "imgsz": task.imgsz,
     }
-    result = what | asdict(how) | {"stages": stages, "seconds": seconds, "pruned": asdict(pruned)}
+    result = what | asdict(how) | {"stages": trainings, "seconds": seconds, "pruned": asdict(pruned)}
     write_json(run.folder / "result.json", result)
     return result
 

@@ -25,36 +25,36 @@ def markdown(found: Sequence[Result]) -> str:
     """One line a network over all random seeds, differences by random seed, and the layers that were changed."""
     score = found[0]["score"]
     header = ["", "random seeds", f"best val {score}", "each", f"last val {score}", "MAdds", "params"]
-    body = [row(found, stage) for stage in found[0]["stages"]]
-    lines = [difference(found, stage) for stage in found[0]["stages"] if stage != "fastnas"]
+    body = [row(found, training) for training in found[0]["stages"]]
+    lines = [difference(found, training) for training in found[0]["stages"] if training != "fastnas"]
     lines += [line for result in found for line in pruning_lines(result)]
     return "\n\n".join([table([*header, "fine-tuning, min", "search, min"], body), bullets(lines)])
 
 
-def row(found: Sequence[Result], stage: str) -> list[str]:
+def row(found: Sequence[Result], training: str) -> list[str]:
     """The cells of a network."""
-    stages, seconds = [result["stages"][stage] for result in found], [result["seconds"] for result in found]
-    best = [entry["best"] for entry in stages]
-    fine_tuning = fmean(sum(entry.get(name, 0.0) for name in TRAINED[stage]) for entry in seconds)
-    search = minutes(fmean(entry["prune"] for entry in seconds) if stage == "fastnas" else None)
+    trainings, seconds = [result["stages"][training] for result in found], [result["seconds"] for result in found]
+    best = [entry["best"] for entry in trainings]
+    fine_tuning = fmean(sum(entry.get(name, 0.0) for name in TRAINED[training]) for entry in seconds)
+    search = minutes(fmean(entry["prune"] for entry in seconds) if training == "fastnas" else None)
     return [
-        NAMES[stage],
+        NAMES[training],
         str(len(best)),
         mean_and_spread(best, PERCENT),
         ", ".join(map(PERCENT.shown, best)),
-        PERCENT.shown(fmean(entry["last"] for entry in stages)),
-        giga(fmean(entry["madds"] for entry in stages)),
-        mega(fmean(entry["params"] for entry in stages)),
+        PERCENT.shown(fmean(entry["last"] for entry in trainings)),
+        giga(fmean(entry["madds"] for entry in trainings)),
+        mega(fmean(entry["params"] for entry in trainings)),
         minutes(fine_tuning),
         search,
     ]
 
 
-def difference(found: Sequence[Result], stage: str) -> str:
+def difference(found: Sequence[Result], training: str) -> str:
     """FastNAS minus another network, random seed by random seed."""
-    values = [result["stages"]["fastnas"]["best"] - result["stages"][stage]["best"] for result in found]
+    values = [result["stages"]["fastnas"]["best"] - result["stages"][training]["best"] for result in found]
     each = ", ".join(map(PERCENT.difference, values))
-    return f"FastNAS minus {NAMES[stage]}: **{PERCENT.difference(fmean(values))}** points (by random seed {each})."
+    return f"FastNAS minus {NAMES[training]}: **{PERCENT.difference(fmean(values))}** points (by random seed {each})."
 
 
 def pruning_lines(result: Result) -> list[str]:

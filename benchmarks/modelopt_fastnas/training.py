@@ -34,13 +34,13 @@ def with_samples(task: Task, **splits: Sequence[Any]) -> Task:
     return other
 
 
-def fine_tune(run: Run, task: Task, network: Network, stage: str, replica: int) -> dict[str, Any]:
-    """Refresh the norms of `network` and train it as `adapt` is configured; resumes where the stage stopped.
+def fine_tune(run: Run, task: Task, network: Network, training: str, replica: int) -> dict[str, Any]:
+    """Refresh the norms of `network` and train it as `adapt` is configured; resumes where the training stopped.
 
-    `replica` names the training stream: 0 is that of `fna adapt`. Writes STAGE/metrics.csv, last.ckpt and metrics.json
-    (`best` and `last` validation score), and returns the latter.
+    `replica` names the training stream: 0 is that of `fna adapt`. Writes TRAINING/metrics.csv, last.ckpt and
+    metrics.json (`best` and `last` validation score), and returns the latter.
     """
-    done = run.read_json(f"{stage}/metrics.json")
+    done = run.read_json(f"{training}/metrics.json")
     if done is not None:
         return dict(done)
     how, data = run.config.adapt, task.training(run.config.adapt.augment, replica=replica)
@@ -48,21 +48,21 @@ def fine_tune(run: Run, task: Task, network: Network, stage: str, replica: int) 
     key = f"val/{score.name}"
     model, optimizer = run.engine.setup(network, optimizer_for(network, how))
     parts = {"network": network, "optimizer": optimizer}
-    first = run.states.restore(f"{stage}/last.ckpt", parts)
+    first = run.states.restore(f"{training}/last.ckpt", parts)
     if first == 0:
         refresh_norms(run, task, model, data, how.batch, how.refresh_steps)
-    log = MetricsLog(run.folder / stage / "metrics.csv", first)
+    log = MetricsLog(run.folder / training / "metrics.csv", first)
     training_mode(network, how)
     total = total_steps(how, len(data))
     batches = stream(run, task, data, how.batch, first, total)
-    for step in each_step(run, stage, first, total, partial(run.states.save, f"{stage}/last.ckpt", parts)):
+    for step in each_step(run, training, first, total, partial(run.states.save, f"{training}/last.ckpt", parts)):
         set_lr(optimizer, learning_rate(step, total, how))
         loss = training_step(run, task, model, optimizer, to_device(run, next(batches)), how.clip)
         if (step + 1) % how.validate_steps == 0 or step + 1 == total:
             value = float(evaluate(run, task, model).result()["score"])
-            run.note(f"  {stage} {step + 1}/{total}  loss {float(loss):.3f}  {key} {score.shown(value)}")
+            run.note(f"  {training} {step + 1}/{total}  loss {float(loss):.3f}  {key} {score.shown(value)}")
             log.add(step, loss=float(loss), **{key: value})
     scores = [float(row[key]) for row in log.rows if row.get(key)]
     result = {"best": score.best(scores), "last": scores[-1], "steps": total}
-    write_json(run.folder / stage / "metrics.json", result)
+    write_json(run.folder / training / "metrics.json", result)
     return result

@@ -1,4 +1,4 @@
-"""The verbs: each reads files, does one stage or all of them, and writes files into a run folder."""
+"""The verbs: each reads files, does one part of the method or all of it, and writes files into a run folder."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -55,7 +55,7 @@ def load_seed(config: Config) -> AnySeed:
 
 @dataclass
 class Job:
-    """A run folder with everything that its stages need."""
+    """A run folder with everything that its verb needs."""
 
     run: Run
     seed: AnySeed
@@ -304,20 +304,20 @@ def record(
     return verdict, tried
 
 
-def run_train(job: Job, arch: AnyArch, stage: str) -> None:
-    """Fine-tune one architecture as a stage of the run."""
+def run_train(job: Job, arch: AnyArch, training: str) -> None:
+    """Fine-tune one architecture in a folder of its own."""
     cost = job.count(arch)
-    job.run.note(f"{stage}: {cost.params / 1e6:.2f} M parameters, {cost.madds / 1e9:.4f} G MAdds")
-    write_json(job.run.folder / stage / "cost.json", cost.as_dict())
-    write_text(job.run.folder / stage / "design.json", job.design(arch).to_json())
-    with job.run.ledger(stage):
-        result = fine_tune(job.run, job.task, job.seed, job.design(arch), stage)
+    job.run.note(f"{training}: {cost.params / 1e6:.2f} M parameters, {cost.madds / 1e9:.4f} G MAdds")
+    write_json(job.run.folder / training / "cost.json", cost.as_dict())
+    write_text(job.run.folder / training / "design.json", job.design(arch).to_json())
+    with job.run.ledger(training):
+        result = fine_tune(job.run, job.task, job.seed, job.design(arch), training)
     best, score = result["best"], TASKS[job.run.config.task].score
-    job.run.note(f"  {stage}: best val/{score.name} {score.shown(best['score'])} at step {best['step']}")
+    job.run.note(f"  {training}: best val/{score.name} {score.shown(best['score'])} at step {best['step']}")
 
 
 def do_adapt(job: Job, arch: str | None) -> None:
-    """All stages: search, derive, fine-tune, and the untouched seed trained the same way beside it."""
+    """The whole method: search, derive, fine-tune, and the untouched seed trained the same way beside it."""
     run_search(job)
     changed = True
     for label, _ in configured_budgets(job):
@@ -400,12 +400,12 @@ def do_train(job: Job, arch: str | None) -> None:
     run_train(job, backbone_in(job, "design.json"), "train")
 
 
-STAGES: dict[str, Callable[[Job, str | None], None]] = {"adapt": do_adapt, "search": do_search, "train": do_train}
+VERBS: dict[str, Callable[[Job, str | None], None]] = {"adapt": do_adapt, "search": do_search, "train": do_train}
 
 
 def execute(verb: str, job: Job, arch: str | None = None) -> Path:
-    """Run a verb's stages on a job (those that are done are skipped) and write the report; returns the run folder."""
-    STAGES[verb](job, arch)
+    """Run a verb on a job (what is done is skipped) and write the report; returns the run folder."""
+    VERBS[verb](job, arch)
     report = write_report(job.run.folder)
     job.run.note(f"report: {report}")
     return job.run.folder
@@ -425,7 +425,7 @@ def changed(data: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
 
 
 def adapt(data: str | Path, out: str | Path = "runs/run", recipe: str | None = None, **changes: Any) -> Path:
-    """All stages on a data folder, as `fna adapt`; returns the run folder. `changes` are keys of the configuration."""
+    """All of it on a data folder, as `fna adapt`; returns the run folder. `changes` are keys of the configuration."""
     return execute("adapt", start("adapt", data, out, configure(recipe, **changes)))
 
 
@@ -441,17 +441,17 @@ def train(
     return execute("train", start("train", data, out, configure(recipe, **changes), arch), arch)
 
 
-def validate(folder: str | Path, stage: str = "train", **changes: Any) -> dict[str, Any]:
-    """Evaluate the best network of a stage again on the validation images.
+def validate(folder: str | Path, training: str = "train", **changes: Any) -> dict[str, Any]:
+    """Evaluate the best network of a training again on the validation images.
 
-    Writes metrics.json and, for detection, predictions.json to val/, or to val-STAGE/ for another stage than `train`.
+    Writes metrics.json and, for detection, predictions.json to val/, or to val-TRAINING/ for another than `train`.
     """
     _, job, _ = reopen(folder, **changes)
-    network = job.run.engine.setup(load(job.run.folder, stage))
+    network = job.run.engine.setup(load(job.run.folder, training))
     evaluator = evaluate(job.run, job.task, network)
     result = evaluator.result()
     for name, content in ({"metrics.json": result} | evaluator.files()).items():
-        write_json(job.run.folder / ("val" if stage == "train" else f"val-{stage}") / name, content)
+        write_json(job.run.folder / ("val" if training == "train" else f"val-{training}") / name, content)
     return result
 
 

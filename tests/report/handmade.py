@@ -94,33 +94,35 @@ def add_search(folder: Path, **changes: Any) -> None:
     add_time(folder, "search", 600.0)
 
 
-def add_stage(folder: Path, stage: str, arch: Arch, best: float, last: float | None = None, done: bool = True) -> None:
+def add_training(
+    folder: Path, training: str, arch: Arch, best: float, last: float | None = None, done: bool = True
+) -> None:
     """A fine-tuned network, finished or interrupted after its first validation."""
-    write(folder / stage / "design.json", design(arch).to_json())
-    write(folder / stage / "cost.json", cost(arch))
+    write(folder / training / "design.json", design(arch).to_json())
+    write(folder / training / "cost.json", cost(arch))
     rows = ["step,loss,lr,val/mIoU", "0,1.5,0.02,", f"19,1.2,0.01,{best}", "", "39,1.0,0.001,"]
-    write(folder / stage / "metrics.csv", "\r\n".join(rows) + "\r\n")
-    write(folder / stage / "best.json", metrics(best, 20))
+    write(folder / training / "metrics.csv", "\r\n".join(rows) + "\r\n")
+    write(folder / training / "best.json", metrics(best, 20))
     if done:
         result = {"best": metrics(best, 20), "last": metrics(best if last is None else last, 40), "steps": 40}
-        write(folder / stage / "metrics.json", result)
-    add_time(folder, stage, 1200.0)
+        write(folder / training / "metrics.json", result)
+    add_time(folder, training, 1200.0)
 
 
-def add_time(folder: Path, stage: str, seconds: float) -> None:
+def add_time(folder: Path, training: str, seconds: float) -> None:
     """An entry of the cost ledger."""
     path = folder / "cost.json"
     ledger = json.loads(path.read_text()) if path.is_file() else {}
     entry = {"wall_seconds": seconds, "device_hours": seconds / 3600, "device": "cpu", "threads": 2}
-    write(path, ledger | {stage: entry})
+    write(path, ledger | {training: entry})
 
 
 def adapted_run(folder: Path, adapted: float, seed: float) -> Path:
     """A finished `fna adapt` with these best scores of the adapted network and of the seed."""
     run_base(folder)
     add_search(folder)
-    add_stage(folder, "train", ADAPTED, adapted)
-    add_stage(folder, "seed", SEED, seed)
+    add_training(folder, "train", ADAPTED, adapted)
+    add_training(folder, "seed", SEED, seed)
     return folder
 
 

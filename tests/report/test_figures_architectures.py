@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from handmade import ADAPTED, IMGSZ, SEED, adapted_run, add_search, add_stage, run_base, write
+from handmade import ADAPTED, IMGSZ, SEED, adapted_run, add_search, add_training, run_base, write
 from PIL import Image
 
 from fna.arch import zoo
@@ -132,7 +132,7 @@ def test_equal_columns_are_drawn_once_and_several_runs_are_named(tmp_path: Path)
     for folder in (first, second):
         run_base(folder)
     add_search(first)
-    add_stage(second, "train", ADAPTED, 0.4)
+    add_training(second, "train", ADAPTED, 0.4)
     columns, _ = side_by_side([first, second])
     assert [(column.name, column.source) for column in columns] == [
         ("seed", "first"),

@@ -57,12 +57,12 @@ def design_json(arch: Arch) -> str:
     return Design("seed", arch, parse_head("fpn"), 32, (48, 64)).to_json()
 
 
-def run_of(folder: Path, data: Path, task: str = "seg", stages: tuple[str, ...] = ("seed", "train")) -> Path:
-    """A run folder whose stages are there but have no weights."""
-    for stage in stages:
-        (folder / stage).mkdir(parents=True)
-        (folder / stage / "best.safetensors").touch()
-        (folder / stage / "design.json").write_text(design_json(ARCH if stage == "seed" else OTHER))
+def run_of(folder: Path, data: Path, task: str = "seg", trainings: tuple[str, ...] = ("seed", "train")) -> Path:
+    """A run folder whose trainings are there but have no weights."""
+    for training in trainings:
+        (folder / training).mkdir(parents=True)
+        (folder / training / "best.safetensors").touch()
+        (folder / training / "design.json").write_text(design_json(ARCH if training == "seed" else OTHER))
     (folder / "seed-design.json").write_text(design_json(ARCH))
     (folder / "config.yaml").write_text(to_yaml(from_data({"task": task, "weights": "seed.safetensors"})))
     (folder / "run.json").write_text(json.dumps({"verb": "adapt", "data": str(data), "arch": None}))
@@ -78,27 +78,27 @@ def pixels_of(file: Path) -> np.ndarray:
 
 
 def pretend(patch: pytest.MonkeyPatch, about: Any, name: str, predict: Callable[[str, Tensor], Any]) -> None:
-    """Networks that are only names (of their stages), and what they predict of an image."""
+    """Networks that are only names (of their trainings), and what they predict of an image."""
 
-    def load(folder: Path, stage: str) -> Any:
-        network = SimpleNamespace(info=about, stage=stage)
+    def load(folder: Path, training: str) -> Any:
+        network = SimpleNamespace(info=about, training=training)
         network.to = lambda device: network
         return network
 
     patch.setattr(predictions, "load", load)
     view = mask_view if name == "predict_mask" else box_view
-    patch.setattr(view, name, lambda network, image, *how: predict(network.stage, image))
+    patch.setattr(view, name, lambda network, image, *how: predict(network.training, image))
 
 
-def mask_of(stage: str, image: Tensor) -> Tensor:
+def mask_of(training: str, image: Tensor) -> Tensor:
     """Image 1: the seed is perfect and the other one blind to class 1; image 2: the reverse, but for 10 pixels."""
     number = int(image[0, 0, 0]) // 10
     right = torch.tensor([0, 1], dtype=torch.uint8).repeat_interleave(5).repeat(10, 1)
-    if (number, stage) in ((1, "train"), (2, "seed")):
+    if (number, training) in ((1, "train"), (2, "seed")):
         return torch.zeros_like(right)
-    if (number, stage) == (2, "train"):
+    if (number, training) == (2, "train"):
         right[:, 5] = 0
-    if (number, stage) == (3, "seed"):
+    if (number, training) == (3, "seed"):
         right[0, 0] = 2
     return right
 
@@ -152,7 +152,7 @@ def test_the_same_picture_comes_out_every_time(seg: Path, tmp_path: Path) -> Non
 
 
 def test_two_runs_are_compared_in_the_order_given(seg: Path, tmp_path: Path) -> None:
-    second = run_of(tmp_path / "second", tmp_path / "data", stages=("train",))
+    second = run_of(tmp_path / "second", tmp_path / "data", trainings=("train",))
     found = figure_predictions(seg, second, tmp_path / "out", device="cpu")
     assert found.titles == ("adapted network (run)", "adapted network (second)")
     assert all(image.difference in (0, None) for image in found.scored)
@@ -161,8 +161,8 @@ def test_two_runs_are_compared_in_the_order_given(seg: Path, tmp_path: Path) -> 
 def test_networks_are_loaded_from_their_files_and_predict_as_they_do_alone(tmp_path: Path) -> None:
     data = draw_data(tmp_path / "data")
     run, about = run_of(tmp_path / "run", data), replace(info(), classes=("ground", "disc", "bar"))
-    for random_seed, stage in enumerate(("seed", "train")):
-        save_network(run / stage / "best.safetensors", trained(about, random_seed).state_dict(), about)
+    for random_seed, training in enumerate(("seed", "train")):
+        save_network(run / training / "best.safetensors", trained(about, random_seed).state_dict(), about)
     found = figure_predictions(run, out=tmp_path / "out", images=2, device="cpu")
     assert len(found.shown) == 2
     differences = [abs(image.difference or 0) for image in found.scored]
@@ -177,9 +177,9 @@ def test_boxes_are_compared_by_f1_and_drawn(tmp_path: Path, monkeypatch: pytest.
     truths = {sample.image.read_bytes(): Boxes(open_data(data)).truth(sample) for sample in samples}
     pixels = {pixels_of(sample.image).tobytes(): truths[sample.image.read_bytes()] for sample in samples}
 
-    def predict(stage: str, image: Tensor) -> dict[str, Tensor]:
+    def predict(training: str, image: Tensor) -> dict[str, Tensor]:
         truth = pixels[image.permute(1, 2, 0).numpy().tobytes()]
-        sure = torch.full((len(truth["boxes"]),), 0.9 if stage == "train" else 0.2)  # below what is drawn
+        sure = torch.full((len(truth["boxes"]),), 0.9 if training == "train" else 0.2)  # below what is drawn
         return {"boxes": truth["boxes"], "labels": truth["labels"], "scores": sure}
 
     about = replace(info("ssdlite", ("disc", "square")), task="det", settings=DETECTOR)
@@ -278,7 +278,7 @@ def test_images_fill_their_cell_and_keep_their_shape(hw: tuple[int, int], size: 
 
 def test_a_run_without_a_trained_seed_says_how_to_make_one(tmp_path: Path) -> None:
     data = masks(tmp_path / "data")
-    run = run_of(tmp_path / "run", data, stages=("train",))
+    run = run_of(tmp_path / "run", data, trainings=("train",))
     with pytest.raises(
         UserError, match=rf"has no trained seed .*fna train {data} --arch seed .*predictions SEED {run}"
     ):
@@ -288,8 +288,8 @@ def test_a_run_without_a_trained_seed_says_how_to_make_one(tmp_path: Path) -> No
         figure_predictions(run, out=tmp_path / "out")
     trained_seed = run_of(tmp_path / "both", data)
     save_network(trained_seed / "seed/best.safetensors", trained(info()).state_dict(), info())
-    with pytest.raises(UserError, match="no trained network in stage 'train-0.5G'"):
-        figure_predictions(trained_seed, out=tmp_path / "out", stage="train-0.5G", device="cpu")
+    with pytest.raises(UserError, match="no network of a training 'train-0.5G'"):
+        figure_predictions(trained_seed, out=tmp_path / "out", training="train-0.5G", device="cpu")
 
 
 def test_bad_input_is_named(seg: Path, tmp_path: Path) -> None:

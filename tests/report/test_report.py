@@ -13,7 +13,7 @@ from handmade import (
     SEED,
     adapted_run,
     add_search,
-    add_stage,
+    add_training,
     design,
     falling,
     one_row,
@@ -125,7 +125,7 @@ def test_every_figure_of_the_page_is_there_and_can_be_opened(tmp_path: Path) -> 
     assert not list(folder.rglob(".tmp-*"))
 
 
-def test_time_is_summed_over_stages(tmp_path: Path) -> None:
+def test_time_is_summed_over_the_parts_of_a_run(tmp_path: Path) -> None:
     text = page(adapted_run(tmp_path / "run", adapted=0.45, seed=0.42))
     assert one_row(text, "sum")[1:3] == ["50.0 min", "0.833"]  # 600 + 1200 + 1200 s
 
@@ -160,17 +160,17 @@ def test_a_search_alone_has_no_training(tmp_path: Path) -> None:
 
 def test_training_the_seed_alone_is_called_the_baseline(tmp_path: Path) -> None:
     folder = run_base(tmp_path / "run", "train", arch="seed")
-    add_stage(folder, "train", SEED, 0.4)
+    add_training(folder, "train", SEED, 0.4)
     text = page(folder)
     assert "This run fine-tuned the seed architecture itself" in text
     assert "Search" not in headings(text)
     assert "adapted" not in one_row(text, "seed architecture")[0]
 
 
-def test_an_interrupted_stage_is_called_unfinished_and_not_judged(tmp_path: Path) -> None:
+def test_an_interrupted_training_is_called_unfinished_and_not_judged(tmp_path: Path) -> None:
     folder = run_base(tmp_path / "run")
     add_search(folder)
-    add_stage(folder, "train", ADAPTED, 0.44, done=False)
+    add_training(folder, "train", ADAPTED, 0.44, done=False)
     text = page(folder)
     assert one_row(text, "adapted network (unfinished)")[1:4] == ["44.0", "20", "–"]
     assert "nothing can be said about it yet" in text
@@ -180,7 +180,7 @@ def test_an_interrupted_stage_is_called_unfinished_and_not_judged(tmp_path: Path
 def test_a_run_without_a_baseline_says_that_the_comparison_is_missing(tmp_path: Path) -> None:
     folder = run_base(tmp_path / "run", baseline=False)
     add_search(folder)
-    add_stage(folder, "train", ADAPTED, 0.44)
+    add_training(folder, "train", ADAPTED, 0.44)
     text = page(folder)
     assert "is not known: the seed was not trained in this run" in text
     assert "Not finished" not in text
@@ -192,7 +192,7 @@ def test_several_budgets_have_a_column_and_a_verdict_each(tmp_path: Path) -> Non
     (folder / "train").rename(folder / "train-0.1G")
     other = with_kernel(SEED, 4, 5)
     write(folder / "design-0.2G.json", design(other).to_json())
-    add_stage(folder, "train-0.2G", other, 0.41)
+    add_training(folder, "train-0.2G", other, 0.41)
     text = page(folder)
     assert "The adapted network (0.1G) beats its seed" in text
     assert "The adapted network (0.2G) does NOT beat its seed" in text
@@ -203,7 +203,7 @@ def test_a_search_that_keeps_the_seed_is_finished_when_that_one_network_is(tmp_p
     folder = run_base(tmp_path / "run")
     add_search(folder)
     write(folder / "design.json", design(SEED).to_json())
-    add_stage(folder, "train", SEED, 0.41)
+    add_training(folder, "train", SEED, 0.41)
     text = page(folder)
     assert "Not finished" not in text
     assert "The search kept the seed's own architecture" in text
@@ -229,10 +229,10 @@ def test_detection_has_its_own_metrics_and_words(tmp_path: Path) -> None:
     folder = adapted_run(tmp_path / "run", adapted=0.25, seed=0.22)
     write(folder / "config.yaml", (folder / "config.yaml").read_text().replace("task: seg", "task: det"))
     assert RunFiles(folder).kind.name == "det"
-    for stage in ("train", "seed"):
-        content = json.loads((folder / stage / "metrics.json").read_text())
+    for training in ("train", "seed"):
+        content = json.loads((folder / training / "metrics.json").read_text())
         content["best"] |= {"AP": 0.25, "AP50": 0.4321, "AP_small": None}
-        write(folder / stage / "metrics.json", content)
+        write(folder / training / "metrics.json", content)
     text = page(folder)
     assert "## AP per class" in text
     assert one_row(text, "AP50") == ["AP50", "43.2", "43.2"]
@@ -262,8 +262,8 @@ def test_alphas_are_drawn_as_probabilities_with_the_expected_cost(tmp_path: Path
 
 def test_a_class_name_cannot_break_its_table(tmp_path: Path) -> None:
     folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
-    for stage in ("train", "seed"):
-        path = folder / stage / "metrics.json"
+    for training in ("train", "seed"):
+        path = folder / training / "metrics.json"
         write(path, path.read_text().replace('"road"', '"road | kerb"'))
     assert "| road \\| kerb | 52.0 | 55.0 | +3.0 |" in page(folder)
 

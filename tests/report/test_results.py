@@ -10,7 +10,7 @@ from handmade import (
     SEED,
     adapted_run,
     add_search,
-    add_stage,
+    add_training,
     design,
     falling,
     one_row,
@@ -28,7 +28,7 @@ from fna.report import replace_section, results
 def trained(folder: Path, arch: Arch, random_seed: int, best: float, **config: object) -> Path:
     """A finished `fna train` of one architecture."""
     run_base(folder, "train", seed=random_seed, **config)
-    add_stage(folder, "train", arch, best, last=best - 0.01)
+    add_training(folder, "train", arch, best, last=best - 0.01)
     return folder
 
 
@@ -149,7 +149,7 @@ def test_other_architectures_have_a_letter_and_their_own_row(tmp_path: Path) -> 
     assert "mean of 2 adapted architectures - seed architecture: **+2.0** points" in text
 
 
-def test_an_unfinished_stage_is_left_out_and_named(tmp_path: Path) -> None:
+def test_an_unfinished_training_is_left_out_and_named(tmp_path: Path) -> None:
     folder = adapted_run(tmp_path / "run", adapted=0.45, seed=0.42)
     (folder / "train/metrics.json").unlink()
     text = results([folder])
@@ -182,7 +182,7 @@ def test_another_seed_architecture_is_refused_unless_it_stands_for_random_weight
         results([one, three])
 
 
-def test_folders_without_a_finished_stage_are_refused(tmp_path: Path) -> None:
+def test_folders_without_a_finished_training_are_refused(tmp_path: Path) -> None:
     folder = run_base(tmp_path / "run", "search")
     add_search(folder)
     with pytest.raises(UserError, match="has a finished fine-tuning"):
@@ -225,7 +225,7 @@ def test_designs_with_other_heads_are_rows_of_their_own_and_compared_with_the_fi
     for head, scores in (("deeplabv3", (0.40, 0.42)), ("fpn(width=64)", (0.50, 0.54))):
         for random_seed, score in enumerate(scores):
             folder = run_base(tmp_path / f"{head[:3]}-{random_seed}", "train", head=head, seed=random_seed)
-            add_stage(folder, "train", SEED, score)
+            add_training(folder, "train", SEED, score)
             write(folder / "train/design.json", replace(design(SEED), head=parse_head(head)).to_json())
             write(
                 folder / "train/cost.json", {"madds": 400_000_000 if head == "deeplabv3" else 300_000_000, "params": 1}

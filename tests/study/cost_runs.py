@@ -17,13 +17,13 @@ def write_run(
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump({"task": task}))
     entries: dict[str, Any] = {
-        stage: {
+        part: {
             "wall_seconds": seconds,
             "device_hours": seconds / 3600,
             "device": "cuda:0" if gpu else "cpu",
             "threads": 1,
         }
-        for stage, seconds in ledger.items()
+        for part, seconds in ledger.items()
     }
     (folder / "cost.json").write_text(json.dumps(entries))
     (folder / "env.json").write_text(json.dumps({"processor": "Example CPU", "gpu": gpu}))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fna.cli.main import main
 from fna.errors import UserError
 from fna.nn.network import Network
 from fna.use.load import load, load_backbone
@@ -18,7 +19,7 @@ INFO = info("deeplabv3plus")
 
 @pytest.fixture(scope="module")
 def networks() -> dict[str, Network]:
-    """Two trained networks, different from each other, by stage."""
+    """Two trained networks, different from each other, by training."""
     return {"train": trained(INFO, 1), "seed": trained(INFO, 2)}
 
 
@@ -26,8 +27,8 @@ def networks() -> dict[str, Network]:
 def run(networks: dict[str, Network], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with both."""
     folder = tmp_path_factory.mktemp("run")
-    for stage, network in networks.items():
-        save_network(folder / stage / "best.safetensors", network.state_dict(), INFO)
+    for training, network in networks.items():
+        save_network(folder / training / "best.safetensors", network.state_dict(), INFO)
     return folder
 
 
@@ -37,8 +38,8 @@ def test_a_loaded_network_computes_what_the_saved_one_did(run: Path, networks: d
     before = torch.random.get_rng_state()
     loaded = [(load(run), "train"), (load(run, "seed"), "seed"), (load(run / "seed" / "best.safetensors"), "seed")]
     assert torch.equal(torch.random.get_rng_state(), before)
-    for network, stage in loaded:
-        torch.testing.assert_close(network(images), networks[stage](images))
+    for network, training in loaded:
+        torch.testing.assert_close(network(images), networks[training](images))
         assert not network.training
         assert network.info == INFO
 
@@ -77,7 +78,7 @@ def test_a_pixel_is_scaled_by_hand(run: Path) -> None:
 def test_what_is_no_trained_network_is_refused_by_name(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"missing: nothing is there"):
         load(tmp_path / "missing")
-    with pytest.raises(UserError, match=r"in stage 'train-1G'.*Stages with one: seed, train"):
+    with pytest.raises(UserError, match=r"of a training 'train-1G'.*Trainings with one: seed, train"):
         load(run, "train-1G")
     with pytest.raises(UserError, match=r"Is it a run folder"):
         load(tmp_path)
@@ -89,3 +90,11 @@ def test_what_is_no_trained_network_is_refused_by_name(run: Path, tmp_path: Path
     save_network(tmp_path / "part.safetensors", weights, INFO)
     with pytest.raises(UserError, match=r"part\.safetensors: its weights do not fit.*[\s\S]*head\.score\.conv\.bias"):
         load(tmp_path / "part.safetensors")
+
+
+@pytest.mark.parametrize("flag", ["--training", "--stage"])
+def test_the_command_line_takes_the_training_by_its_former_name_too(
+    flag: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(run), flag, "train-1G"]) != 0
+    assert "train-1G/best.safetensors" in capsys.readouterr().err

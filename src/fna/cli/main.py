@@ -150,7 +150,7 @@ def val(words: list[str]) -> int:
     """Evaluate the best network of a run again."""
     parser = Parser(prog="fna val", description="Evaluate a run's best network on its validation images.")
     parser.add_argument("run")
-    parser.add_argument("--stage", default="train", help="train, seed, or train-BUDGET")
+    parser.add_argument("--training", "--stage", dest="training", default="train", help="train, seed, or train-BUDGET")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--devices", type=int, default=1, help="processes that share the images")
     args = parser.parse_args(words)
@@ -159,7 +159,7 @@ def val(words: list[str]) -> int:
     from fna.config import load_config
     from fna.pipeline import validate
 
-    result = validate(args.run, args.stage, device=args.device, devices=args.devices, nodes=1)
+    result = validate(args.run, args.training, device=args.device, devices=args.devices, nodes=1)
     score = TASKS[load_config(Path(args.run) / "config.yaml").task].score
     values = [*result["per_class"].items(), *((n, v) for n, v in result.items() if n != "score")]
     for name, value in values:
@@ -176,12 +176,13 @@ def predict(words: list[str]) -> int:
     parser.add_argument("run", help="run folder or safetensors file")
     parser.add_argument("images", nargs="+", help="image files or folders")
     parser.add_argument("--out", required=True, help="folder for the results")
-    parser.add_argument("--stage", default="train", help="train, seed, or train-BUDGET")
+    parser.add_argument("--training", "--stage", dest="training", default="train", help="train, seed, or train-BUDGET")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     args = parser.parse_args(words)
     from fna.use.predict import predict as predict_images
 
-    written = predict_images(args.run, [Path(image) for image in args.images], Path(args.out), args.device, args.stage)
+    images = [Path(image) for image in args.images]
+    written = predict_images(args.run, images, Path(args.out), args.device, args.training)
     print(f"{len(written)} image(s) -> {args.out}")
     return 0
 
@@ -192,11 +193,11 @@ def export(words: list[str]) -> int:
     parser.add_argument("run", help="run folder or safetensors file")
     parser.add_argument("--format", default="onnx", help="onnx, safetensors or pt2")
     parser.add_argument("--out", help="file to write; default RUN/export/model.FORMAT")
-    parser.add_argument("--stage", default="train", help="train, seed, or train-BUDGET")
+    parser.add_argument("--training", "--stage", dest="training", default="train", help="train, seed, or train-BUDGET")
     args = parser.parse_args(words)
     from fna.use.export import export as export_network
 
-    print(export_network(args.run, args.format, args.out, stage=args.stage))
+    print(export_network(args.run, args.format, args.out, training=args.training))
     return 0
 
 
@@ -250,12 +251,14 @@ def figure_predictions(words: list[str]) -> int:
     parser.add_argument("other", nargs="?", metavar="RUN2", help="run of the second network, such as the adapted one")
     parser.add_argument("--out", required=True, help="FILE.png, or a folder for the picture and the scores")
     parser.add_argument("--images", type=int, default=4, help="rows; default 4")
-    parser.add_argument("--stage", default="train", help="of the second network: train, or train-BUDGET")
+    parser.add_argument(
+        "--training", "--stage", dest="training", default="train", help="of the second network: train, or train-BUDGET"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     args = parser.parse_args(words)
     from fna.report.predictions import figure_predictions as draw
 
-    comparison = draw(args.run, args.other, args.out, args.images, args.stage, args.device)
+    comparison = draw(args.run, args.other, args.out, args.images, args.training, args.device)
     print(f"{comparison.text()}\n{args.out}")
     return 0
 
@@ -309,7 +312,7 @@ VERBS = {
     "demo": Verb("the whole pipeline on built-in synthetic images, offline", demo),
     "check": Verb("layout, counts, class histogram, and what is wrong with the data", check),
     "adapt": Verb(
-        "search, derive, fine-tune and compare with the seed: all stages",
+        "search, derive, fine-tune and compare with the seed",
         job("adapt", "Adapt a pretrained network's architecture and parameters to a folder of images."),
     ),
     "search": Verb("search and derive only", job("search", "Search an architecture for a folder of images.")),

@@ -11,7 +11,7 @@ from fna.demo.scenes import draw_box_scenes, draw_scenes
 from fna.errors import unknown
 from fna.files import new_folder, write_text
 from fna.pipeline import adapt, train
-from fna.report.files import RunFiles, StageFiles
+from fna.report.files import RunFiles, TrainingFiles
 from fna.report.text import giga, mega, percent, seconds, table
 from fna.report.verdict import CHANCE
 from fna.runs.machine import keep_memory
@@ -101,18 +101,18 @@ def demo(
 def summary(adapted: Path, untrained: Path, paper: Path | None, kind: TaskKind) -> str:
     """The final table of the runs, and in words what the head and what the search brought, also where it is nothing."""
     run = RunFiles(adapted)
-    stages = {stage.name: stage for stage in run.stages}
-    (random,) = RunFiles(untrained).stages
-    # A search that changes nothing leaves one network to train: there is no stage `seed` beside it.
-    kept = stages["train"].arch == run.seed_arch
-    head = f" under {stages['train'].design.head}" if paper else ""
-    named = [(f"{SEED}{head} = {ADAPTED}", stages["train"]), (SEED_RANDOM, random)]
+    trainings = {training.name: training for training in run.trainings}
+    (random,) = RunFiles(untrained).trainings
+    # A search that changes nothing leaves one network to train: there is no training `seed` beside it.
+    kept = trainings["train"].arch == run.seed_arch
+    head = f" under {trainings['train'].design.head}" if paper else ""
+    named = [(f"{SEED}{head} = {ADAPTED}", trainings["train"]), (SEED_RANDOM, random)]
     if not kept:
-        named = [(f"{SEED}{head}", stages["seed"]), (ADAPTED, stages["train"]), (RANDOM, random)]
+        named = [(f"{SEED}{head}", trainings["seed"]), (ADAPTED, trainings["train"]), (RANDOM, random)]
     if paper:
-        (stage,) = RunFiles(paper).stages
-        named.insert(0, (f"{SEED} under {stage.design.head}, the paper's way", stage))
-    rows = [_trained(name, stage, kind) for name, stage in named]
+        (training,) = RunFiles(paper).trainings
+        named.insert(0, (f"{SEED} under {training.design.head}, the paper's way", training))
+    rows = [_trained(name, training, kind) for name, training in named]
     first = 1 if paper else 0
     said = [compared(rows[1], rows[0], kind.score)] if paper else []
     said.append(KEPT if kept else compared(rows[first + 1], rows[first], kind.score))
@@ -132,7 +132,7 @@ def compared(one: Trained, other: Trained, score: Score) -> str:
     return f"{one.name} is {better} than {other.name}: {text}."
 
 
-def _trained(name: str, stage: StageFiles, kind: TaskKind) -> Trained:
-    assert stage.best is not None
-    values = tuple(stage.best[metric] for metric in metrics(kind))
-    return Trained(name, values, stage.cost["madds"], stage.cost["params"], stage.seconds)
+def _trained(name: str, training: TrainingFiles, kind: TaskKind) -> Trained:
+    assert training.best is not None
+    values = tuple(training.best[metric] for metric in metrics(kind))
+    return Trained(name, values, training.cost["madds"], training.cost["params"], training.seconds)

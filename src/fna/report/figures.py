@@ -41,11 +41,11 @@ def svg(drawn: "Figure") -> bytes:
     return buffer.getvalue()
 
 
-def draw_training(stages: Mapping[str, Rows], score: Score) -> "Figure":
+def draw_training(trainings: Mapping[str, Rows], score: Score) -> "Figure":
     """Training loss and validation score by step, one line a network."""
     made = figure(9, 3.4)
     left, right = made.subplots(1, 2)
-    for name, rows in stages.items():
+    for name, rows in trainings.items():
         _line(left, rows, "loss", 1.0, label=name, linewidth=1)
         _line(right, rows, f"val/{score.name}", score.scaled(1.0), label=name, marker="o")
     left.set(title="training loss", xlabel="step")

@@ -36,7 +36,7 @@ def read_rows(path: Path) -> Rows:
 
 
 @dataclass(frozen=True)
-class StageFiles:
+class TrainingFiles:
     """One fine-tuned network of a run: the folder RUN/NAME."""
 
     name: str
@@ -52,7 +52,7 @@ class StageFiles:
 
     @cached_property
     def metrics(self) -> dict[str, Any] | None:
-        """`best`, `last` and `steps`; None until the stage is finished."""
+        """`best`, `last` and `steps`; None until the training is finished."""
         return read_json(self.folder / "metrics.json")
 
     @cached_property
@@ -118,15 +118,15 @@ class RunFiles:
         }
 
     @cached_property
-    def stages(self) -> list[StageFiles]:
+    def trainings(self) -> list[TrainingFiles]:
         """The fine-tuned networks: the seed first, then by name."""
         folders = [self.folder / "seed", *sorted(self.folder.glob("train")), *sorted(self.folder.glob("train-*"))]
-        return [self._stage(folder) for folder in folders if (folder / "design.json").is_file()]
+        return [self._training(folder) for folder in folders if (folder / "design.json").is_file()]
 
-    def _stage(self, folder: Path) -> StageFiles:
+    def _training(self, folder: Path) -> TrainingFiles:
         cost = read_json(folder / "cost.json") or {}
         seconds = self.ledger.get(folder.name, {}).get("wall_seconds")
-        return StageFiles(folder.name, folder, Design.load(folder / "design.json"), cost, seconds)
+        return TrainingFiles(folder.name, folder, Design.load(folder / "design.json"), cost, seconds)
 
     @cached_property
     def search_rows(self) -> list[Rows]:
@@ -170,28 +170,28 @@ class RunFiles:
         """
         archs: dict[str, AnyArch] = {} if self.seed_arch is None else {"seed": self.seed_arch}
         archs |= {f"adapted{label}": arch for label, arch in self.derived.items()}
-        trained = {f"adapted{s.name.removeprefix('train')}": s.arch for s in self.stages if not self.is_seed(s)}
+        trained = {f"adapted{t.name.removeprefix('train')}": t.arch for t in self.trainings if not self.is_seed(t)}
         return {name: arch for name, arch in (archs | trained).items() if isinstance(arch, Arch)}
 
     @property
     def whole_costs(self) -> dict[str, dict[str, int]]:
         """Cost of the whole model by the names of `archs`, where the run has counted it."""
         costs = {"seed": self.seed.get("cost", {})}
-        costs |= {f"adapted{s.name.removeprefix('train')}": s.cost for s in self.stages if not self.is_seed(s)}
+        costs |= {f"adapted{t.name.removeprefix('train')}": t.cost for t in self.trainings if not self.is_seed(t)}
         return {name: cost for name, cost in costs.items() if cost}
 
-    def is_seed(self, stage: StageFiles) -> bool:
-        """Whether a stage is the baseline: named so, or of the seed's own architecture."""
-        return stage.name == "seed" or self.is_seed_arch(stage.arch)
+    def is_seed(self, training: TrainingFiles) -> bool:
+        """Whether a training is the baseline: named so, or of the seed's own architecture."""
+        return training.name == "seed" or self.is_seed_arch(training.arch)
 
     def is_seed_arch(self, arch: AnyArch) -> bool:
         """Whether an architecture is the seed's own."""
         return self.seed_arch is not None and same_backbone(arch, self.seed_arch)
 
     def unfinished(self) -> list[str]:
-        """The stages that are still to do."""
+        """What is still to do: `search`, and trainings by name."""
         verb = self.job.get("verb")
-        finished = {stage.name for stage in self.stages if stage.metrics}
+        finished = {training.name for training in self.trainings if training.metrics}
         if verb == "train":
             return [] if "train" in finished else ["train"]
         left = [] if self.search and self.derived else ["search"]

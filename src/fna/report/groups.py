@@ -10,7 +10,7 @@ from fna.arch.design import Design
 from fna.arch.heads import HeadKind
 from fna.arch.plain import AnyArch
 from fna.errors import UserError
-from fna.report.files import RunFiles, StageFiles, dense, same_backbone
+from fna.report.files import RunFiles, TrainingFiles, dense, same_backbone
 from fna.tasks.score import Score
 
 FREE = {"seed", "search", "budget", "baseline", "weights", "backbone", "mean", "std"}
@@ -28,7 +28,7 @@ class Group:
     is_seed: bool
     pretrained: bool
     design: Design
-    results: list[tuple[RunFiles, StageFiles]] = field(default_factory=list)
+    results: list[tuple[RunFiles, TrainingFiles]] = field(default_factory=list)
 
     @property
     def arch(self) -> AnyArch:
@@ -54,46 +54,50 @@ class Group:
 
     def scores(self, which: str = "best", key: str = "score") -> list[float]:
         """The `best` or `last` validation scores, or another metric there, one a random seed."""
-        return [stage.metrics[which][key] for _, stage in self.results if stage.metrics]
+        return [training.metrics[which][key] for _, training in self.results if training.metrics]
 
     def by_random_seed(self) -> dict[int, float]:
         """The best score of each random seed."""
-        return {random_seed(run): stage.metrics["best"]["score"] for run, stage in self.results if stage.metrics}
+        return {
+            random_seed(run): training.metrics["best"]["score"] for run, training in self.results if training.metrics
+        }
 
     @property
     def mean_seconds(self) -> float | None:
-        """Mean wall time of fine-tuning, of the stages whose time is known."""
-        times = [stage.seconds for _, stage in self.results if stage.seconds is not None]
+        """Mean wall time of fine-tuning, of the trainings whose time is known."""
+        times = [training.seconds for _, training in self.results if training.seconds is not None]
         return fmean(times) if times else None
 
 
 def collect(runs: Sequence[RunFiles]) -> tuple[list[Group], list[str]]:
-    """Groups of all finished stages (seed, remapped, random), and a sentence on each stage that is not counted.
+    """Groups of all finished trainings (seed, remapped, random), and a sentence on each training that is not counted.
 
-    Raises UserError where the stages are not comparable: another seed architecture, schedule or data.
+    Raises UserError where the trainings are not comparable: another seed architecture, schedule or data.
     """
-    found = [(run, stage) for run in runs for stage in run.stages]
+    found = [(run, training) for run in runs for training in run.trainings]
     notes = [
-        f"`{run.folder.name}/{stage.name}` is not finished and left out." for run, stage in found if not stage.metrics
+        f"`{run.folder.name}/{training.name}` is not finished and left out."
+        for run, training in found
+        if not training.metrics
     ]
-    finished = [(run, stage) for run, stage in found if stage.metrics]
+    finished = [(run, training) for run, training in found if training.metrics]
     used = list(dict.fromkeys(run for run, _ in finished))
     check_comparable(used)
     seed_arch = the_seed_arch(used)
     groups: list[Group] = []
-    for run, stage in finished:
-        is_seed = seed_arch is not None and same_backbone(stage.arch, seed_arch)
-        group = Group(is_seed, run.pretrained, stage.design)
+    for run, training in finished:
+        is_seed = seed_arch is not None and same_backbone(training.arch, seed_arch)
+        group = Group(is_seed, run.pretrained, training.design)
         same = [g for g in groups if (g.kind, g.around, dense(g.arch)) == (group.kind, group.around, dense(group.arch))]
         group = same[0] if same else group
         if not same:
             groups.append(group)
         twin = next((f"{r.folder.name}/{s.name}" for r, s in group.results if random_seed(r) == random_seed(run)), None)
         if twin is None:
-            group.results.append((run, stage))
+            group.results.append((run, training))
         else:
             notes.append(
-                f"`{run.folder.name}/{stage.name}` repeats `{twin}` (the same network and random seed) "
+                f"`{run.folder.name}/{training.name}` repeats `{twin}` (the same network and random seed) "
                 "and is not counted again."
             )
     return sorted(groups, key=lambda g: (not g.is_seed, not g.pretrained)), notes

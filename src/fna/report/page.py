@@ -12,7 +12,7 @@ from fna.report import figures
 from fna.report.architectures import draw_architectures
 from fna.report.columns import run_columns
 from fna.report.costs import cost_tables
-from fna.report.files import RunFiles, StageFiles
+from fna.report.files import RunFiles, TrainingFiles
 from fna.report.text import NOTHING, cell, duration, giga, mega, percent, seconds, table
 from fna.report.verdict import verdict
 from fna.search.health import COLLAPSED, softmax
@@ -37,7 +37,7 @@ def draw(run: RunFiles) -> dict[str, Any]:
     drawn = {}
     if run.archs:
         drawn["architectures"] = draw_architectures(run_columns(run, run.imgsz, run.output_stride))
-    trained = {label(run, stage): stage.rows for stage in run.stages if stage.rows}
+    trained = {label(run, training): training.rows for training in run.trainings if training.rows}
     if trained:
         drawn["training"] = figures.draw_training(trained, run.kind.score)
     if any(run.search_rows):
@@ -60,10 +60,10 @@ def draw_candidates(search: SearchResult) -> Any:
     return figures.draw_candidates(options, panels, signed)
 
 
-def label(run: RunFiles, stage: StageFiles) -> str:
-    """What a stage's network is called in tables, with its budget where the run has several."""
-    budget = stage.name.removeprefix("train").removeprefix("-")
-    name = "seed architecture" if run.is_seed(stage) else "adapted network" + (f" ({budget})" if budget else "")
+def label(run: RunFiles, training: TrainingFiles) -> str:
+    """What a training's network is called in tables, with its budget where the run has several."""
+    budget = training.name.removeprefix("train").removeprefix("-")
+    name = "seed architecture" if run.is_seed(training) else "adapted network" + (f" ({budget})" if budget else "")
     return name if run.pretrained else f"{name}, random weights"
 
 
@@ -80,9 +80,11 @@ def render(run: RunFiles) -> str:
         search=search,
         unfinished=run.unfinished(),
         headline=headline(run),
-        designs={label(run, stage): stage.design for stage in run.stages},
-        verdicts=[verdict(run, stage, label(run, stage)) for stage in run.stages if not run.is_seed(stage)],
-        only_seed=bool(run.stages) and all(run.is_seed(stage) for stage in run.stages),
+        designs={label(run, training): training.design for training in run.trainings},
+        verdicts=[
+            verdict(run, training, label(run, training)) for training in run.trainings if not run.is_seed(training)
+        ],
+        only_seed=bool(run.trainings) and all(run.is_seed(training) for training in run.trainings),
         architectures=architecture_table(run.archs),
         costs=cost_tables(run),
         metrics=metrics_table(run),
@@ -92,7 +94,7 @@ def render(run: RunFiles) -> str:
         absent=run.kind.absent,
         search_health=bool(run.search_health),
         collapsed=COLLAPSED,
-        training=any(stage.rows for stage in run.stages),
+        training=any(training.rows for training in run.trainings),
         search_curves=any(run.search_rows),
         trials=trials_table(search),
         ledger=ledger_table(run),
@@ -104,17 +106,17 @@ def headline(run: RunFiles) -> str:
     score = run.kind.score
     header = ["", f"val {score.name}, best", "at step", f"val {score.name}, last", "MAdds", "params", "fine-tuning, s"]
     rows: list[list[object]] = []
-    if run.seed.get("cost") and not any(run.is_seed(stage) for stage in run.stages):
+    if run.seed.get("cost") and not any(run.is_seed(training) for training in run.trainings):
         cost = run.seed["cost"]
         scores = [NOTHING, NOTHING, NOTHING]
         rows.append(["seed architecture (not trained)", *scores, giga(cost["madds"]), mega(cost["params"]), NOTHING])
-    for stage in run.stages:
-        best, metrics, cost = stage.best or {}, stage.metrics or {}, stage.cost
-        name = label(run, stage) + ("" if stage.metrics else " (unfinished)")
+    for training in run.trainings:
+        best, metrics, cost = training.best or {}, training.metrics or {}, training.cost
+        name = label(run, training) + ("" if training.metrics else " (unfinished)")
         last = metrics.get("last", {}).get("score")
         rows.append(
             [name, score.shown(best.get("score")), best.get("step", NOTHING), score.shown(last)]
-            + [giga(cost.get("madds")), mega(cost.get("params")), seconds(stage.seconds)]
+            + [giga(cost.get("madds")), mega(cost.get("params")), seconds(training.seconds)]
         )
     return table(header, rows) if rows else ""
 
@@ -137,7 +139,7 @@ def architecture_table(archs: Mapping[str, Arch]) -> str:
 
 def metrics_table(run: RunFiles) -> str:
     """Every metric of every network at its best step, one row a metric."""
-    tested = [(label(run, stage), stage.best) for stage in run.stages if stage.best]
+    tested = [(label(run, training), training.best) for training in run.trainings if training.best]
     names = dict.fromkeys(
         name for _, best in tested for name, value in best.items() if isinstance(value, float) and name != "score"
     )
@@ -147,11 +149,11 @@ def metrics_table(run: RunFiles) -> str:
 
 def class_table(run: RunFiles) -> str:
     """The score of each class by every network at its best step, and the gain over the seed."""
-    tested = [(stage, stage.best["per_class"]) for stage in run.stages if stage.best and "per_class" in stage.best]
+    tested = [(one, one.best["per_class"]) for one in run.trainings if one.best and "per_class" in one.best]
     if not tested:
         return ""
-    seed = next((values for stage, values in tested if run.is_seed(stage)), None)
-    gains = [values for stage, values in tested if not run.is_seed(stage)] if seed else []
+    seed = next((values for training, values in tested if run.is_seed(training)), None)
+    gains = [values for training, values in tested if not run.is_seed(training)] if seed else []
     names, score = list(dict.fromkeys(name for _, values in tested for name in values)), run.kind.score
     rows = [
         [
@@ -161,7 +163,7 @@ def class_table(run: RunFiles) -> str:
         ]
         for name in names
     ]
-    return table(["class", *(label(run, stage) for stage, _ in tested), *["difference"] * len(gains)], rows)
+    return table(["class", *(label(run, training) for training, _ in tested), *["difference"] * len(gains)], rows)
 
 
 def gain(value: float | None, seed: Mapping[str, float | None] | None, name: str) -> float | None:
@@ -189,7 +191,7 @@ def trials_table(search: SearchResult | None) -> str:
 
 
 def ledger_table(run: RunFiles) -> str:
-    """Wall time and device hours of every stage, and their sum."""
+    """Wall time and device hours of every part of the run, and their sum."""
     if not run.ledger:
         return ""
     rows: list[list[object]] = [

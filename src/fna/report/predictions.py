@@ -91,13 +91,13 @@ def figure_predictions(
     other: str | Path | None = None,
     out: str | Path = "predictions",
     images: int = 4,
-    stage: str = "train",
+    training: str = "train",
     device: str = "auto",
 ) -> Comparison:
     """Draw input, truth and both predictions of the validation images in which two networks differ most (figures 5, 6).
 
-    The networks are the seed's and the one of `stage` of an adaptation `run`; or that of the `train` stage of `run` and
-    that of `stage` of `other`, such as a fine-tuned seed and an adapted network. Images are chosen by the absolute
+    The networks are the seed's and the one of `training` of an adaptation `run`; or that of `train` of `run` and that
+    of `training` of `other`, such as a fine-tuned seed and an adapted network. Images are chosen by the absolute
     difference, whichever is better: for segmentation of mIoU over the classes in the image's truth, for detection of
     F1 of boxes with a score from 0.3, matched from IoU 0.5. Equal ones: in the order of the data.
     `out`: a .png file, or a folder, which gets predictions.png and scores.json, with the scores of all images.
@@ -109,7 +109,7 @@ def figure_predictions(
     if images < 1:
         raise UserError(f"images is {images}; a figure needs at least 1")
     runs = [RunFiles(Path(folder)) for folder in (run, run if other is None else other)]
-    rivals = _rivals(runs, ("seed" if other is None else "train", stage), device)
+    rivals = _rivals(runs, ("seed" if other is None else "train", training), device)
     data = _data(runs)
     view: View = imported(TASKS[rivals[0].network.info.task].view or "")(data)
     samples = data.splits["val"]
@@ -130,13 +130,13 @@ def choose(scored: Sequence[Scored], count: int) -> tuple[Scored, ...]:
     return tuple(image for _, image in sorted(known, key=lambda pair: -pair[0])[:count])
 
 
-def _rivals(runs: Sequence[RunFiles], stages: tuple[str, str], device: str) -> list[Rival]:
-    if stages[0] == "seed" and not (runs[0].folder / "seed" / "best.safetensors").is_file():
+def _rivals(runs: Sequence[RunFiles], trainings: tuple[str, str], device: str) -> list[Rival]:
+    if trainings[0] == "seed" and not (runs[0].folder / "seed" / "best.safetensors").is_file():
         raise _no_seed(runs[0])
     rivals = []
-    for run, stage in zip(runs, stages, strict=True):
-        network = load(run.folder, stage).to(compute_device(device))
-        title = next((label(run, files) for files in run.stages if files.name == stage), stage)
+    for run, training in zip(runs, trainings, strict=True):
+        network = load(run.folder, training).to(compute_device(device))
+        title = next((label(run, files) for files in run.trainings if files.name == training), training)
         rivals.append(Rival(title, network, load_config(run.folder / "config.yaml")))
     if rivals[0].title == rivals[1].title:
         names = [run.folder.resolve().name for run in runs]
@@ -153,7 +153,7 @@ def _rivals(runs: Sequence[RunFiles], stages: tuple[str, str], device: str) -> l
 
 def _no_seed(run: RunFiles) -> UserError:
     """What to do about a run without a trained seed."""
-    if any(stage.name == "train" and run.is_seed(stage) for stage in run.stages):
+    if any(training.name == "train" and run.is_seed(training) for training in run.trainings):
         return UserError(
             f"{run.folder} trained the seed's own architecture alone: there is nothing beside it. Give the run of an "
             f"adapted network, too: fna figure predictions {run.folder} ADAPTED"

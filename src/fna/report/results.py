@@ -20,7 +20,7 @@ def results(folders: Sequence[str | Path], title: str = "Results", brief: bool =
 
     Scores come with the standard deviation of the sample (n - 1). Standard errors of differences are of the pairs where
     both networks have the same random seeds, else they treat the random seeds as independent. Absolute paths in
-    commands are cut to their last two components. Raises UserError where a folder is no run folder, no stage is
+    commands are cut to their last two components. Raises UserError where a folder is no run folder, no training is
     finished, or the runs differ in schedule, data or seed architecture.
     """
     paths = [Path(folder) for folder in folders]
@@ -66,7 +66,7 @@ def kind_names(groups: Sequence[Group]) -> list[str]:
     archs = list(dict.fromkeys(dense(group.arch) for group in groups if not group.is_seed))
     if len(archs) < 2:
         return [group.kind for group in groups]
-    letter = {stages: label(n) for n, stages in enumerate(archs)}
+    letter = {arch: label(n) for n, arch in enumerate(archs)}
     return [
         group.kind if group.is_seed else group.kind.replace("architecture", f"architecture {letter[dense(group.arch)]}")
         for group in groups
@@ -85,7 +85,7 @@ def conditions(groups: Sequence[Group]) -> str:
     size = f" of {run.imgsz[0]}x{run.imgsz[1]} (height x width)" if run.imgsz else ""
     how, score = run.config.get("adapt", {}), run.kind.score
     direction = f" ({score.direction})" if score.direction else ""
-    steps = next((stage.metrics["steps"] for stage in run.stages if stage.metrics), how.get("steps"))
+    steps = next((training.metrics["steps"] for training in run.trainings if training.metrics), how.get("steps"))
     return (
         (f"Head {groups[0].design.head}, output stride {run.output_stride}, " if alike else "")
         + f"{len(run.dataset.get('classes', []))} classes, {splits} images; every network is fine-tuned for "

@@ -1,15 +1,15 @@
 """The sentence that matters: is the adapted network better than the seed it came from?"""
 
-from fna.report.files import RunFiles, StageFiles
+from fna.report.files import RunFiles, TrainingFiles
 
 CHANCE = 0.02
 """Measured: one network fine-tuned with two random seeds can differ by so much in a score that is a fraction."""
 
 
-def verdict(run: RunFiles, stage: StageFiles, label: str) -> str:
-    """Whether the network of `stage` beats its seed, in words, with the advice that follows."""
-    seed = next((other for other in run.stages if run.is_seed(other)), None)
-    if stage.metrics is None:
+def verdict(run: RunFiles, training: TrainingFiles, label: str) -> str:
+    """Whether the network of `training` beats its seed, in words, with the advice that follows."""
+    seed = next((other for other in run.trainings if run.is_seed(other)), None)
+    if training.metrics is None:
         return f"The {label} is not finished, so nothing can be said about it yet."
     if seed is None:
         return (
@@ -17,15 +17,15 @@ def verdict(run: RunFiles, stage: StageFiles, label: str) -> str:
         )
     if seed.metrics is None:
         return f"Whether the {label} beats its seed is not known yet: the seed is not finished."
-    ours, theirs = stage.metrics["best"]["score"], seed.metrics["best"]["score"]
+    ours, theirs = training.metrics["best"]["score"], seed.metrics["best"]["score"]
     score, difference = run.kind.score, ours - theirs
     direction = f"; {score.direction}" if score.direction else ""
     numbers = (
         f"{score.shown(ours)} against {score.shown(theirs)} val {score.name} "
         f"({score.difference(difference)}{score.points}{direction})"
     )
-    if stage.cost.get("madds") and seed.cost.get("madds"):
-        numbers += f", at {100 * stage.cost['madds'] / seed.cost['madds']:.0f} % of the seed's MAdds"
+    if training.cost.get("madds") and seed.cost.get("madds"):
+        numbers += f", at {100 * training.cost['madds'] / seed.cost['madds']:.0f} % of the seed's MAdds"
     chance = ""
     if score.unit != "%":
         chance = " One random seed each: what chance does to this score is not known."

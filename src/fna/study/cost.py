@@ -139,33 +139,33 @@ def measured(runs: Sequence[RunFiles]) -> list[Hours]:
         source = run.job.get("arch")
         at = Path(source).resolve() if source and source != "seed" else None
         named = searches.get(at) or searches.get(at.parent) if at else searches.get(run.folder.resolve())
-        for stage in (name for name in run.ledger if name.startswith("train")):
-            origin = named or deriving(searches.values(), run, stage)
+        for training in (name for name in run.ledger if name.startswith("train")):
+            origin = named or deriving(searches.values(), run, training)
             if origin is not None:
                 used.add(origin.folder.resolve())
-            rows.append(measure(run.folder.name + stage.removeprefix("train"), origin, run, stage))
+            rows.append(measure(run.folder.name + training.removeprefix("train"), origin, run, training))
     alone = [run for path, run in searches.items() if path not in used]
     return rows + [measure(run.folder.name, run, None, "") for run in alone]
 
 
-def deriving(searches: Iterable[RunFiles], run: RunFiles, stage: str) -> RunFiles | None:
-    """The first search that derived what this stage trained; None where that is the seed's own architecture."""
-    trained = [one.arch for one in run.stages if one.name == stage and not run.is_seed(one)]
+def deriving(searches: Iterable[RunFiles], run: RunFiles, training: str) -> RunFiles | None:
+    """The first search that derived what this training was of; None where that is the seed's own architecture."""
+    trained = [one.arch for one in run.trainings if one.name == training and not run.is_seed(one)]
     return next((search for search in searches for arch in trained if arch in search.derived.values()), None)
 
 
-def measure(name: str, search: RunFiles | None, trained: RunFiles | None, stage: str) -> Hours:
-    """The row of a search and of a fine-tuned stage, either of which may be missing."""
+def measure(name: str, search: RunFiles | None, trained: RunFiles | None, training: str) -> Hours:
+    """The row of a search and of a fine-tuning, either of which may be missing."""
     parts = [(search, "search")] if search else []
-    parts += [(trained, stage)] if trained else []
+    parts += [(trained, training)] if trained else []
     devices = dict.fromkeys(device_name(run, part) for run, part in parts)
     hours = {part: run.ledger[part]["device_hours"] for run, part in parts}
-    return Hours(name, ", ".join(devices), hours.get("search"), hours.get(stage))
+    return Hours(name, ", ".join(devices), hours.get("search"), hours.get(training))
 
 
-def device_name(run: RunFiles, stage: str) -> str:
-    """What a stage of a run was on."""
-    entry = run.ledger[stage]
+def device_name(run: RunFiles, part: str) -> str:
+    """What a part of a run was on."""
+    entry = run.ledger[part]
     return processor_name(str(entry.get("device", "cpu")), entry.get("threads", "?"), run.environment)
 
 
@@ -196,14 +196,16 @@ def markdown(task: str, rows: Sequence[Hours]) -> str:
         body.append([row.label, *cells, row.device])
     lines = [NOTES[task]] if task in NOTES else []
     if any(row.projection is None for row in rows):
-        lines.append("measured rows: wall time of the stages times the devices at work, from each run's cost.json.")
+        lines.append(
+            "measured rows: wall time of search and fine-tuning times the devices at work, from each run's cost.json."
+        )
     lines += [f"{row.label}: {projection_note(row.projection)}" for row in rows if row.projection]
     return table([*header, "device"], body) + "\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
 def projection_note(found: "Projection") -> str:
     """What was timed, how many times it counts, and what is left out."""
-    sizes = ", ".join(f"{stage} {height}x{width}" for stage, (height, width) in found.shapes.items())
+    sizes = ", ".join(f"{phase} {height}x{width}" for phase, (height, width) in found.shapes.items())
     return (
         f"not run, but each kind of step timed here (median of {found.steps} after one to warm up) times its "
         f"iterations, with {found.images} training images and {found.classes} classes: "
@@ -236,7 +238,7 @@ def projection_values(found: "Projection") -> dict[str, object]:
     """What a projection was made of, for table.json."""
     parts = [
         {
-            "stage": timed.part.stage,
+            "stage": timed.part.phase,
             "name": timed.part.name,
             "iterations": timed.part.iterations,
             "batch": timed.part.batch,

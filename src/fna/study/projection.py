@@ -40,7 +40,7 @@ from fna.train.schedules import set_lr
 from fna.weights.plain import searchable
 from fna.weights.seeds import Seed
 
-Stage = Literal["search", "adapt"]
+Phase = Literal["search", "adapt"]
 Steps = dict[str, Callable[[], object]]
 """What is timed, by name."""
 
@@ -52,7 +52,7 @@ PAPER_DATA = {"cityscapes": (2975, 19), "coco": (118287, 80)}
 class Part:
     """So many iterations of one kind; `step` is what is timed for them, `batch` the recipe's."""
 
-    stage: Stage
+    phase: Phase
     name: str
     step: str
     iterations: int
@@ -89,12 +89,12 @@ class Projection:
     images: int
     classes: int
     steps: int
-    shapes: dict[Stage, tuple[int, int]]
+    shapes: dict[Phase, tuple[int, int]]
     parts: tuple[TimedPart, ...]
 
-    def hours(self, stage: Stage) -> float:
-        """Of one stage."""
-        return sum(timed.hours for timed in self.parts if timed.part.stage == stage)
+    def hours(self, phase: Phase) -> float:
+        """Of one phase."""
+        return sum(timed.hours for timed in self.parts if timed.part.phase == phase)
 
 
 def parts_of(config: Config, images: int) -> list[Part]:
@@ -144,7 +144,7 @@ def project(recipe: str, images: int | None, classes: int | None, batch: int | N
         run.console.quiet = True
         seconds = measure(run, task, seed, {part.step for part in parts}, batch, steps)
     timed = tuple(TimedPart(part, at_most(batch, part.batch), seconds[part.step]) for part in parts)
-    shapes: dict[Stage, tuple[int, int]] = {
+    shapes: dict[Phase, tuple[int, int]] = {
         "search": task.shape(config.search.augment),
         "adapt": task.shape(config.adapt.augment),
     }

@@ -90,7 +90,7 @@ def exercised(seed: Arch, target: Arch) -> tuple[int, int]:
 
 def exercised_text(group: Group) -> str:
     """Those numbers for every network of a row, as `5 / 3`."""
-    archs = [(run.seed_arch, stage.arch) for run, stage in group.results]
+    archs = [(run.seed_arch, training.arch) for run, training in group.results]
     found = [exercised(seed, arch) for seed, arch in archs if isinstance(seed, Arch) and isinstance(arch, Arch)]
     return ", ".join(dict.fromkeys(f"{narrow} / {large}" for narrow, large in found))
 

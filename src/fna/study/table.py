@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fna.files import write_bytes, write_json, write_text
 from fna.report.figures import figure, png
-from fna.report.files import RunFiles, StageFiles
+from fna.report.files import RunFiles, TrainingFiles
 from fna.report.groups import Group, random_seed, spread
 from fna.report.results import bullets, commands, conditions, difference_of_groups, machines, mean_and_spread
 from fna.report.text import giga, mega, minutes, table
@@ -41,7 +41,7 @@ class Filled:
     @property
     def costs(self) -> list[dict[str, int]]:
         """Whole-model cost of each random seed's network, which may have an architecture of its own."""
-        return [stage.cost for _, stage in self.group.results]
+        return [training.cost for _, training in self.group.results]
 
     def mean_cost(self, key: str) -> float:
         """The mean over random seeds of `madds` or `params`."""
@@ -62,10 +62,10 @@ def fill(study: Study, rows: Sequence[Row]) -> list[Filled]:
     filled = []
     for row in rows:
         done = [RunFiles(study.folder / name) for name in row.steps if study.finished(steps[name])]
-        results: list[tuple[RunFiles, StageFiles]] = [(run, run.stages[0]) for run in done]
+        results: list[tuple[RunFiles, TrainingFiles]] = [(run, run.trainings[0]) for run in done]
         if results:
-            run, stage = results[0]
-            filled.append(Filled(row, Group(run.is_seed(stage), run.pretrained, stage.design, results)))
+            run, training = results[0]
+            filled.append(Filled(row, Group(run.is_seed(training), run.pretrained, training.design, results)))
     return filled
 
 
@@ -161,7 +161,7 @@ def row_values(part: Filled) -> dict[str, Any]:
         "spread": spread(best),
         "madds": [cost.get("madds") for cost in part.costs],
         "params": [cost.get("params") for cost in part.costs],
-        "seconds": [stage.seconds for _, stage in group.results],
+        "seconds": [training.seconds for _, training in group.results],
         "runs": [run.folder.name for run, _ in group.results],
     }
 

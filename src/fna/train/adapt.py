@@ -106,14 +106,14 @@ def training_mode(network: Network, how: Adapt) -> None:
                 module.eval()
 
 
-def adapt(run: Run, task: Task, seed: AnySeed, design: Design, stage: str = "train") -> dict[str, Any]:
-    """Fine-tune a design from the remapped seed; resumes where the stage stopped.
+def adapt(run: Run, task: Task, seed: AnySeed, design: Design, training: str = "train") -> dict[str, Any]:
+    """Fine-tune a design from the remapped seed; resumes where the training stopped.
 
-    Writes STAGE/metrics.csv, remap.txt, last.ckpt, best.safetensors, last.safetensors and metrics.json (the best and
+    Writes TRAINING/metrics.csv, remap.txt, last.ckpt, best.safetensors, last.safetensors and metrics.json (the best and
     the last validation result), and returns the latter.
     """
-    config, how, folder = run.config, run.config.adapt, run.folder / stage
-    done = run.read_json(f"{stage}/metrics.json")
+    config, how, folder = run.config, run.config.adapt, run.folder / training
+    done = run.read_json(f"{training}/metrics.json")
     if done is not None:
         return done
     network, report = remapped(config, task, seed, design)
@@ -122,7 +122,7 @@ def adapt(run: Run, task: Task, seed: AnySeed, design: Design, stage: str = "tra
         network.compile()
     model, optimizer = run.engine.setup(network, optimizer_for(network, how))
     parts = {"network": network, "optimizer": optimizer}
-    first = run.states.restore(f"{stage}/last.ckpt", parts)
+    first = run.states.restore(f"{training}/last.ckpt", parts)
     if first == 0:
         if report is not None:
             write_text(folder / "remap.txt", report.text())
@@ -131,20 +131,20 @@ def adapt(run: Run, task: Task, seed: AnySeed, design: Design, stage: str = "tra
     training_mode(network, how)
     total, score = total_steps(how, len(data)), TASKS[config.task].score
     batches = stream(run, task, data, how.batch, first, total)
-    for step in each_step(run, stage, first, total, partial(run.states.save, f"{stage}/last.ckpt", parts)):
+    for step in each_step(run, training, first, total, partial(run.states.save, f"{training}/last.ckpt", parts)):
         batch = to_device(run, next(batches))
         set_lr(optimizer, learning_rate(step, total, how))
         loss = training_step(run, task, model, optimizer, batch, how.clip)
         lr = optimizer.param_groups[0]["lr"]
         if (step + 1) % how.validate_steps == 0 or step + 1 == total:
-            value = validate(run, task, model, info, stage, step + 1)
-            run.note(f"  {stage} {step + 1}/{total}  loss {float(loss):.3f}  val/{score.name} {score.shown(value)}")
+            value = validate(run, task, model, info, training, step + 1)
+            run.note(f"  {training} {step + 1}/{total}  loss {float(loss):.3f}  val/{score.name} {score.shown(value)}")
             log.add(step, loss=float(loss), lr=lr, **{f"val/{score.name}": value})
         elif step % 20 == 0:
             log.add(step, loss=float(loss), lr=lr)
 
     save_network(folder / "last.safetensors", network.state_dict(), info)
-    final = {which: run.read_json(f"{stage}/{which}.json") for which in ("best", "last")} | {"steps": total}
+    final = {which: run.read_json(f"{training}/{which}.json") for which in ("best", "last")} | {"steps": total}
     write_json(folder / "metrics.json", final)
     return final
 
@@ -165,12 +165,12 @@ def training_step(
     return run.engine.mean(loss)
 
 
-def validate(run: Run, task: Task, model: nn.Module, info: NetworkInfo, stage: str, step: int) -> float:
+def validate(run: Run, task: Task, model: nn.Module, info: NetworkInfo, training: str, step: int) -> float:
     """Evaluate, write last.json, and best.json with best.safetensors where it is the best so far; the score."""
     result = evaluate(run, task, model).result() | {"step": step}
-    best = run.read_json(f"{stage}/best.json")
+    best = run.read_json(f"{training}/best.json")
     if best is None or TASKS[run.config.task].score.better(result["score"], best["score"]):
-        save_network(run.folder / stage / "best.safetensors", model.state_dict(), info)
-        write_json(run.folder / stage / "best.json", result)
-    write_json(run.folder / stage / "last.json", result)
+        save_network(run.folder / training / "best.safetensors", model.state_dict(), info)
+        write_json(run.folder / training / "best.json", result)
+    write_json(run.folder / training / "last.json", result)
     return float(result["score"])

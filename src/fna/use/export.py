@@ -35,13 +35,13 @@ def export(
     format: str = "onnx",
     out: str | Path | None = None,
     check_images: Sequence[str | Path] = (),
-    stage: str = "train",
+    training: str = "train",
 ) -> Path:
     """Write the network as `onnx`, `safetensors` or `pt2` (torch.export), check it, and return the file.
 
     Input: images (N, 3, H, W), float32, prepared as the metadata says (docs/export.md); output: logits. ONNX and pt2
     take any batch and any size above the output stride. `out`: default RUN/export/model.FORMAT
-    (STAGE.FORMAT for another stage), for a file FOLDER/export/NAME.FORMAT.
+    (TRAINING.FORMAT for another than `train`), for a file FOLDER/export/NAME.FORMAT.
     The check runs the file and PyTorch on `check_images`, else on validation images of the run's data, else on noise,
     and writes its result to check.json beside the file.
     Raises UserError for an unknown format or missing packages, RuntimeError if file and PyTorch disagree: then there is
@@ -54,7 +54,7 @@ def export(
         raise UserError(
             f'ONNX export needs {", ".join(missing)}, not installed here. Install with: pip install "fna[export]"'
         )
-    source = network_file(run_or_file, stage)
+    source = network_file(run_or_file, training)
     kind = find_task(load_network(source)[1].task)
     if not kind.exported:
         raise UserError(
@@ -62,7 +62,7 @@ def export(
             "safetensors with all metadata; fna.load reads it, and fna.load_backbone gives the adapted backbone alone"
         )
     network = load(source).to(memory_format=torch.contiguous_format)
-    file = _target(Path(run_or_file), out, format, stage)
+    file = _target(Path(run_or_file), out, format, training)
     images, described = _images(Path(run_or_file), check_images, network.info)
     with whole(file) as temporary:
         runner = WRITERS[format](network, source, temporary)
@@ -168,10 +168,10 @@ def _dynamic(info: NetworkInfo) -> tuple[dict[int, Any]]:
     return ({0: dims[0], 2: dims[1], 3: dims[2]},)
 
 
-def _target(source: Path, out: str | Path | None, format: str, stage: str) -> Path:
+def _target(source: Path, out: str | Path | None, format: str, training: str) -> Path:
     if out is None:
         folder, name = (
-            (source, "model" if stage == "train" else stage) if source.is_dir() else (source.parent, source.stem)
+            (source, "model" if training == "train" else training) if source.is_dir() else (source.parent, source.stem)
         )
         return folder / "export" / f"{name}.{format}"
     if Path(out).suffix != f".{format}":

@@ -26,7 +26,7 @@ def predict(
     images: Sequence[str | Path],
     out: str | Path,
     device: str = "auto",
-    stage: str = "train",
+    training: str = "train",
 ) -> list[Prediction]:
     """Write OUT/NAME_overlay.png and the raw result of every image.
 
@@ -38,7 +38,7 @@ def predict(
     .safetensors file masks are predicted whole.
     Raises UserError, before anything is written, naming all images that cannot be read.
     """
-    network = load(run_or_file, stage)
+    network = load(run_or_file, training)
     task = network.info.task
     if task not in TASKS:
         raise UserError(f"{run_or_file} is a network for the task {task!r}; fna predict knows {', '.join(TASKS)}.")
