@@ -88,14 +88,14 @@ class OneByOne(nn.Module):
     Outputs are added up, each times its probability (paper Eq. 4).
     """
 
-    def __init__(self, space: Space, taps: Sequence[Tap], output_stride: int, plain_norm: bool) -> None:
+    def __init__(self, space: Space, taps: Sequence[Tap], output_stride: int, bare_norm: bool) -> None:
         super().__init__()
         self.taps = tuple(taps)
         self.stem = Stem(space.frame, space.stem)
         stages: list[list[nn.ModuleDict]] = [[] for _ in space.stages]
         for place, candidates in space_places(space, output_stride=output_stride):
-            plain = plain_norm and len(candidates) > 1
-            modules = {str(op): nn.Identity() if isinstance(op, Skip) else Layer(place, op, plain) for op in candidates}
+            bare = bare_norm and len(candidates) > 1
+            modules = {str(op): nn.Identity() if isinstance(op, Skip) else Layer(place, op, bare) for op in candidates}
             stages[place.stage].append(nn.ModuleDict(modules))
         self.stages = nn.ModuleList(nn.ModuleList(layers) for layers in stages)
         self.alphas = nn.ParameterList(torch.zeros(len(candidates)) for _, candidates in space.searched)

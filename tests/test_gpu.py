@@ -109,11 +109,11 @@ def test_a_recorded_mixture_is_the_mixture(case: int, precision: str) -> None:
                 after = {name: buffer.clone() for name, buffer in network.named_buffers()}
                 network.load_state_dict(buffers, strict=False)  # both begin with the same norm statistics
                 found.append(tuple(after.values()))
-    (first, stats), (plain, plain_stats), (again, _), (other, _) = zip(found[::2], found[1::2], strict=True)
+    (first, stats), (eager, eager_stats), (again, _), (other, _) = zip(found[::2], found[1::2], strict=True)
     assert not torch.equal(first[0], again[0])
-    for mine, theirs in zip((*first, *again), (*plain, *other), strict=True):
+    for mine, theirs in zip((*first, *again), (*eager, *other), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-8)
-    for mine, theirs in zip(stats, plain_stats, strict=True):
+    for mine, theirs in zip(stats, eager_stats, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-8)
 
 

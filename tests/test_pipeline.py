@@ -317,10 +317,10 @@ def test_only_training_steps_are_compiled_and_weights_keep_their_names(
     monkeypatch.setattr(torch.nn.Module, "compile", compile_as_is)
     arch = str(finished / "seed-design.json")
     run = pipeline.train(data, arch, tmp_path / "compiled", **config(compile=True).model_dump())
-    plain = pipeline.train(data, arch, tmp_path / "plain", **config().model_dump())
+    given = pipeline.train(data, arch, tmp_path / "given", **config().model_dump())
     assert modes
     assert all(modes)  # neither norms' refresh nor validation
-    assert_equal_weights(run, plain)
+    assert_equal_weights(run, given)
 
 
 def test_data_with_errors_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:

@@ -54,9 +54,9 @@ def contest(job: Job, how: Contest) -> dict[str, Any]:
     network, pruned = pruned_network(job, how)
     with run.ledger("fastnas"):
         scores["fastnas"] = fine_tune(run, task, network, "fastnas", replica=1 if how.order == "after" else 0)
-    plain = build(job.design(job.seed.arch), len(task.classes), run.config.seed)
+    unpruned = build(job.design(job.seed.arch), len(task.classes), run.config.seed)
     trainings = {
-        training: scores[training] | cost(network if training == "fastnas" else plain, job) for training in scores
+        training: scores[training] | cost(network if training == "fastnas" else unpruned, job) for training in scores
     }
     seconds = {training: entry["wall_seconds"] for training, entry in run.read_json("cost.json").items()}
     what = {

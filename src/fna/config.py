@@ -75,7 +75,7 @@ MEMORY_SUFFIXES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def parse_bytes(text: str) -> int:
-    """`1G`, `500M`, `1.5G` (powers of 1024) or a plain number -> bytes."""
+    """`1G`, `500M`, `1.5G` (powers of 1024) or a number of them -> bytes."""
     number, suffix = (text[:-1], text[-1].upper()) if text[-1:].upper() in MEMORY_SUFFIXES else (text, "")
     if not re.fullmatch(r"\d+(\.\d+)?", number):
         raise UserError(f"cache {text!r} is not an amount of memory: write 1G, 500M, a number of bytes, or 0 for none")

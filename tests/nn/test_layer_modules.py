@@ -36,7 +36,7 @@ def test_outputs_are_the_input_size_over_the_stride_rounded_up(kernel: int, stri
 
 
 def test_a_plain_norm_has_neither_parameters_nor_running_statistics() -> None:
-    part = ConvNormActivation(Conv("", 4, 6, 1), plain_norm=True)
+    part = ConvNormActivation(Conv("", 4, 6, 1), bare_norm=True)
     assert list(part.state_dict()) == ["conv.weight"]
     x = torch.randn(3, 4, 5, 5)
     expected = F.relu6(F.batch_norm(part.conv(x), None, None, training=True))

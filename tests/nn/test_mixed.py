@@ -31,7 +31,7 @@ def layer_of(op: LayerOp, kind: type[MixedLayer], stride: int, same_padding: boo
     """Three sizes of a layer, and the identity where shapes allow it, with norms that are no identities."""
     ops = (op, replace(op, kernel=5), replace(op, kernel=5, expansion=op.expansion * 2 if op.expansion > 0.5 else 1))
     place = Place("stages.0.0", 0, 16, 16 * stride, stride, 1, (9, 7), Frame(same_padding=same_padding, epsilon=1e-3))
-    layer = kind(place, (*ops, Skip()) if stride == 1 else ops, plain_norm=False).double()
+    layer = kind(place, (*ops, Skip()) if stride == 1 else ops, bare_norm=False).double()
     for norm in layer.modules():
         if isinstance(norm, nn.BatchNorm2d):
             assert norm.running_mean is not None
@@ -77,7 +77,7 @@ def test_the_mixture_and_its_gradients_are_those_of_the_candidates(
 def test_candidates_of_different_kinds_cannot_share_weights() -> None:
     place = Place("stages.0.0", 0, 8, 8, 1, 1, (9, 7))
     with pytest.raises(UserError, match=r"of one kind, got k3_e3, k3_e3_se4"):
-        SharedLayer(place, (MBConv(3, 3), MBConv(3, 3, 4)), plain_norm=False)
+        SharedLayer(place, (MBConv(3, 3), MBConv(3, 3, 4)), bare_norm=False)
 
 
 def test_candidates_keep_the_kind_of_the_seeds_layer_and_the_seed_is_one_of_them() -> None:

@@ -24,10 +24,10 @@ def place_of(stride: int, ops: tuple[Op, ...]) -> Place:
     return space_places(space)[-1][0]
 
 
-def layer_of(share: bool, stride: int, plain_norm: bool, ops: tuple[Op, ...]) -> MixedLayer:
+def layer_of(share: bool, stride: int, bare_norm: bool, ops: tuple[Op, ...]) -> MixedLayer:
     """In double precision, with norms that have a scale, a shift and statistics of their own."""
     torch.manual_seed(0)
-    layer = (SharedLayer if share else MixedLayer)(place_of(stride, ops), ops, plain_norm).double()
+    layer = (SharedLayer if share else MixedLayer)(place_of(stride, ops), ops, bare_norm).double()
     for norm in layer.modules():
         if isinstance(norm, nn.BatchNorm2d) and norm.affine:
             assert norm.running_mean is not None
@@ -52,20 +52,20 @@ def gradients(output: Tensor, x: Tensor, alphas: Tensor) -> tuple[Tensor, Tensor
 
 
 @pytest.mark.parametrize("share", [False, True])
-@pytest.mark.parametrize("plain_norm", [False, True])
+@pytest.mark.parametrize("bare_norm", [False, True])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("stride", "ops"), [(1, OPS), (2, OPS[:-1]), (1, NARROW)])
 def test_output_and_gradients_are_those_of_the_candidates_one_by_one(
-    share: bool, plain_norm: bool, training: bool, stride: int, ops: tuple[Op, ...]
+    share: bool, bare_norm: bool, training: bool, stride: int, ops: tuple[Op, ...]
 ) -> None:
-    layer = layer_of(share, stride, plain_norm, ops).train(training)
+    layer = layer_of(share, stride, bare_norm, ops).train(training)
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(3, 8, 9, 7, dtype=torch.double, generator=generator).requires_grad_()
     alphas = torch.randn(len(ops), dtype=torch.double, generator=generator).requires_grad_()
     other = copy.deepcopy(layer)
     fused = gradients(layer.mix(x, alphas.softmax(0))[1], x, alphas)
-    plain = gradients(one_by_one(other, x, alphas.softmax(0)), x, alphas)
-    for ours, theirs in zip(fused, plain, strict=True):
+    by_hand = gradients(one_by_one(other, x, alphas.softmax(0)), x, alphas)
+    for ours, theirs in zip(fused, by_hand, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 

@@ -27,7 +27,7 @@ def test_building_leaves_the_global_random_state_alone() -> None:
 
 def test_a_space_becomes_a_super_network_and_a_path_reaches_it() -> None:
     space = named_space(ARCH, "segmentation")
-    net = build_supernet(space, HEAD, 16, 0, plain_norm=True).eval()
+    net = build_supernet(space, HEAD, 16, 0, bare_norm=True).eval()
     assert isinstance(net.backbone, SuperNet)
     x, path = torch.randn(2, 3, 33, 33), (0,) * len(space.searched)
     torch.testing.assert_close(net(x, path), net.head(net.backbone(x, path), (33, 33)))

@@ -32,8 +32,8 @@ def randomise(module: nn.Module, random_seed: int = 0) -> None:
             parameter.data.copy_(torch.randn(parameter.shape, generator=generator))
 
 
-def segmentation_net(plain_norm: bool = False, share: bool = False) -> SuperNet:
-    net = SuperNet(named_space(mobilenet_v2(0.1), "segmentation"), TAPS, 16, plain_norm, share)
+def segmentation_net(bare_norm: bool = False, share: bool = False) -> SuperNet:
+    net = SuperNet(named_space(mobilenet_v2(0.1), "segmentation"), TAPS, 16, bare_norm, share)
     randomise(net)
     return net
 
@@ -124,10 +124,10 @@ def test_a_certain_choice_makes_the_mixture_that_path() -> None:
     torch.testing.assert_close(net(x)[-1], net(x, path)[-1])
 
 
-@pytest.mark.parametrize(("plain_norm", "share"), [(False, False), (True, False), (False, True)])
-def test_gradients_of_alphas_agree_with_finite_differences(plain_norm: bool, share: bool) -> None:
+@pytest.mark.parametrize(("bare_norm", "share"), [(False, False), (True, False), (False, True)])
+def test_gradients_of_alphas_agree_with_finite_differences(bare_norm: bool, share: bool) -> None:
     space = expand(mobilenet_v2(0.1), depths=(2, 1, 2, 1, 1, 1))
-    net = SuperNet(space, TAPS, 16, plain_norm, share).double().eval()
+    net = SuperNet(space, TAPS, 16, bare_norm, share).double().eval()
     randomise(net)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 3, 32, 32, generator=generator, dtype=torch.double)
@@ -206,7 +206,7 @@ def test_a_wrong_path_is_an_error(path: Path, words: str) -> None:
 
 
 def test_plain_norms_are_in_searched_layers_only_and_forget_the_batch_before() -> None:
-    net = segmentation_net(plain_norm=True)
+    net = segmentation_net(bare_norm=True)
     for name, module in net.named_modules():
         if isinstance(module, nn.BatchNorm2d):
             searched = name.startswith("stages.") and not name.startswith("stages.0.")
@@ -218,7 +218,7 @@ def test_plain_norms_are_in_searched_layers_only_and_forget_the_batch_before() -
 
 
 def test_a_plain_norm_takes_the_scale_of_the_weights_away() -> None:
-    net = SuperNet(one_searched_layer(), plain_norm=True).eval()
+    net = SuperNet(one_searched_layer(), bare_norm=True).eval()
     randomise(net)
     x = torch.randn(2, 3, 16, 16)
     before = net(x, (0,))[0]

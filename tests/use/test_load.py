@@ -83,9 +83,9 @@ def test_what_is_no_trained_network_is_refused_by_name(run: Path, tmp_path: Path
     with pytest.raises(UserError, match=r"Is it a run folder"):
         load(tmp_path)
     weights = load_file(run / "train" / "best.safetensors")
-    save_file(weights, tmp_path / "plain.safetensors")
-    with pytest.raises(UserError, match=r"plain\.safetensors"):
-        load(tmp_path / "plain.safetensors")
+    save_file(weights, tmp_path / "bare.safetensors")
+    with pytest.raises(UserError, match=r"bare\.safetensors"):
+        load(tmp_path / "bare.safetensors")
     del weights["head.score.conv.bias"]
     save_network(tmp_path / "part.safetensors", weights, INFO)
     with pytest.raises(UserError, match=r"part\.safetensors: its weights do not fit.*[\s\S]*head\.score\.conv\.bias"):

@@ -407,18 +407,18 @@ def test_inputs_are_not_changed_and_the_result_shares_nothing_with_them(width: s
         assert all(torch.equal(weights[name], kept[name]) for name in kept)
 
 
-@pytest.mark.parametrize(("plain_norm", "share"), [(False, False), (True, False), (False, True)])
-def test_the_report_has_every_target_tensor_once_and_the_rest_of_the_seed(plain_norm: bool, share: bool) -> None:
+@pytest.mark.parametrize(("bare_norm", "share"), [(False, False), (True, False), (False, True)])
+def test_the_report_has_every_target_tensor_once_and_the_rest_of_the_seed(bare_norm: bool, share: bool) -> None:
     seed_arch = mobilenet_v2(0.1)
     seed = Backbone(seed_arch).state_dict() | {"last.conv.weight": torch.zeros(1280, 32, 1, 1)}
-    net = SuperNet(named_space(seed_arch, "segmentation"), plain_norm=plain_norm, share=share)
+    net = SuperNet(named_space(seed_arch, "segmentation"), bare_norm=bare_norm, share=share)
     target = net.state_dict()
     new, report = remap(seed_arch, seed, net.weight_space, target)
     assert sorted(entry.target for entry in report.entries) == sorted(target)
     assert sum(report.counts().values()) == len(target)
     assert set(report.unused) == set(seed) - {entry.source for entry in report.entries}
     assert "last.conv.weight" in report.unused
-    assert any(".norm." in name for name in report.unused) is plain_norm
+    assert any(".norm." in name for name in report.unused) is bare_norm
     for entry in report.entries:
         assert entry.target_shape == tuple(target[entry.target].shape)
         if entry.source is None:

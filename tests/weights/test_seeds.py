@@ -111,9 +111,9 @@ def test_the_width_comes_from_the_tensors_and_all_but_the_classifier_is_taken(wi
     ids=["module. prefix", "no classifier", "no counters", "another classifier"],
 )
 def test_harmless_differences_are_accepted(state: dict[str, Tensor], change: Callable[[Any], Any]) -> None:
-    seed, plain = from_state_dict(change(state)), from_state_dict(state)
-    assert seed.arch == plain.arch
-    assert all(torch.equal(seed.weights[n], t) for n, t in plain.weights.items() if not n.endswith("tracked"))
+    seed, unchanged = from_state_dict(change(state)), from_state_dict(state)
+    assert seed.arch == unchanged.arch
+    assert all(torch.equal(seed.weights[n], t) for n, t in unchanged.weights.items() if not n.endswith("tracked"))
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ class NotATensor:
         ({0: torch.zeros(1)}, "0 is a Tensor, a state dict holds named tensors only"),
         ([torch.zeros(1)], "holds a list, a state dict was expected"),
         (torch.zeros(1), "holds a Tensor, a state dict was expected"),
-        (NotATensor(), "cannot be read as plain tensors .*NotATensor"),
-        ({"features.0.0.weight": NotATensor()}, "cannot be read as plain tensors .*NotATensor"),
+        (NotATensor(), "cannot be read as tensors alone .*NotATensor"),
+        ({"features.0.0.weight": NotATensor()}, "cannot be read as tensors alone .*NotATensor"),
     ],
 )
 def test_a_pickle_with_anything_but_tensors_is_refused(data: object, words: str, tmp_path: Path) -> None:

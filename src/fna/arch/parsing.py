@@ -26,7 +26,7 @@ def parse_json(text: str, source: str) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object in which no key is written twice (plain `json` would keep the last one silently)."""
+    """A JSON object in which no key is written twice (`json` alone would keep the last one silently)."""
     data = dict(pairs)
     if len(data) < len(pairs):
         keys = [key for key, _ in pairs]

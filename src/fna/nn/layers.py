@@ -60,11 +60,11 @@ def pad_same(x: Tensor, kernel: int, stride: int, dilation: tuple[int, ...]) -> 
 class ConvNormActivation(nn.Module):
     """One `Conv` record as a module: `conv`, `norm`, `activation`.
 
-    `plain_norm` makes the norm one of batch statistics without scale, shift and running statistics, as the authors'
+    `bare_norm` makes the norm one of batch statistics without scale, shift and running statistics, as the authors'
     super network has it.
     """
 
-    def __init__(self, conv: Conv, plain_norm: bool = False) -> None:
+    def __init__(self, conv: Conv, bare_norm: bool = False) -> None:
         super().__init__()
         dilation = conv.dilation if isinstance(conv.dilation, tuple) else (conv.dilation, conv.dilation)
         padding: tuple[int, int] = (0, 0) if conv.uneven else conv.padding
@@ -76,9 +76,7 @@ class ConvNormActivation(nn.Module):
             nn.init.zeros_(self.conv.bias)
         self.norm: nn.Module = nn.Identity()
         if conv.norm:
-            self.norm = nn.BatchNorm2d(
-                conv.cout, conv.epsilon, affine=not plain_norm, track_running_stats=not plain_norm
-            )
+            self.norm = nn.BatchNorm2d(conv.cout, conv.epsilon, affine=not bare_norm, track_running_stats=not bare_norm)
         self.activation = ACTIVATIONS[conv.activation]()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -102,11 +100,11 @@ class Stem(ConvNormActivation):
 class Layer(nn.Module):
     """A layer at its place: its convolutions by name, run as its block says."""
 
-    def __init__(self, place: Place, op: LayerOp, plain_norm: bool = False) -> None:
+    def __init__(self, place: Place, op: LayerOp, bare_norm: bool = False) -> None:
         super().__init__()
         self.block = place.block(op)
         for conv in self.block.convs:
-            self.add_module(conv.name, ConvNormActivation(conv, plain_norm))
+            self.add_module(conv.name, ConvNormActivation(conv, bare_norm))
 
     @property
     def residual(self) -> bool:

@@ -19,14 +19,14 @@ from fna.nn.sync_norm import SyncBatchNorm2d, uses_batch
 class MixedLayer(nn.Module):
     """The candidates of one layer, each with weights of its own (the paper's super network); the identity has none."""
 
-    def __init__(self, place: Place, candidates: Sequence[Op], plain_norm: bool) -> None:
+    def __init__(self, place: Place, candidates: Sequence[Op], bare_norm: bool) -> None:
         super().__init__()
         self.place = place
         self.candidates = tuple(candidates)
         self.blocks = tuple(place.block(op) for op in candidates)
         self.fusible = all(fusible(self.blocks[c]) for c, _ in self._layers(range(len(candidates))))
         for op in self.own():
-            self.add_module(key(op), Layer(place, op, plain_norm))
+            self.add_module(key(op), Layer(place, op, bare_norm))
 
     def own(self) -> list[LayerOp]:
         """The layers that have weights."""

@@ -46,12 +46,12 @@ def assemble(arch: AnyArch, head: Head, output_stride: int, random_seed: int) ->
 
 
 def build_supernet(
-    space: Space, head: Head, output_stride: int, random_seed: int, plain_norm: bool = False, share: bool = False
+    space: Space, head: Head, output_stride: int, random_seed: int, bare_norm: bool = False, share: bool = False
 ) -> Network:
     """The super network of a space under a head, with initial weights drawn from `random_seed`."""
     with torch.random.fork_rng():
         torch.manual_seed(random_seed)
-        backbone = SuperNet(space, head.taps, output_stride, plain_norm, share)
+        backbone = SuperNet(space, head.taps, output_stride, bare_norm, share)
         return channels_last(Network(backbone, build_head(head)))
 
 

@@ -49,7 +49,7 @@ class SuperNet(nn.Module):
     With `share` the candidates of a layer are parts of its largest one, else each has its own weights, as in the paper.
     `weight_space` is the space whose candidates have weights: what a seed is remapped into.
 
-    `plain_norm` gives the searched layers batch statistics without scale and shift, as the authors do; otherwise their
+    `bare_norm` gives the searched layers batch statistics without scale and shift, as the authors do; otherwise their
     norms are ordinary ones and the seed's scale and shift are remapped into them.
     """
 
@@ -58,7 +58,7 @@ class SuperNet(nn.Module):
         space: Space,
         taps: Sequence[Tap] = (),
         output_stride: int = 32,
-        plain_norm: bool = False,
+        bare_norm: bool = False,
         share: bool = False,
     ) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class SuperNet(nn.Module):
         for place, candidates in space_places(space, output_stride=output_stride):
             searched = len(candidates) > 1
             kind = SharedLayer if share and searched else MixedLayer
-            stages[place.stage].append(kind(place, candidates, plain_norm and searched))
+            stages[place.stage].append(kind(place, candidates, bare_norm and searched))
         self.stages = nn.ModuleList(nn.ModuleList(layers) for layers in stages)
         decided = [sum(len(candidates) > 1 for candidates in stage.candidates) for stage in space.stages]
         self._choices_before = [sum(decided[:s]) for s in range(len(decided))]

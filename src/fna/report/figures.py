@@ -1,4 +1,4 @@
-"""The report's figures: Matplotlib figures from plain data, drawn without a display."""
+"""The report's figures: Matplotlib figures from data, drawn without a display."""
 
 import io
 from collections.abc import Mapping, Sequence

@@ -18,7 +18,7 @@ class States:
         self.engine = engine
 
     def write(self, name: str, state: Mapping[str, Any]) -> None:
-        """Write a state of tensors and plain values, whole or not at all."""
+        """Write a state of tensors and values, whole or not at all."""
         with whole(self.folder / name) as temporary:
             torch.save(dict(state), temporary)
 

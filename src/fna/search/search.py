@@ -239,8 +239,8 @@ def optimizers(network: Network, supernet: SuperNet, how: Search) -> tuple[Optim
 def super_network(config: Config, task: Task, seed: Seed, space: Space, replica: int) -> Network:
     """The super network with remapped weights (or as `search.init` says) and its alphas at the start."""
     how, random_seed = config.search, config.seed + 1000 * replica
-    head, plain = seed_head(task, seed), how.norm == "plain"
-    network = build_supernet(space, head, config.output_stride, random_seed, plain, how.share)
+    head, bare_norm = seed_head(task, seed), how.norm == "plain"
+    network = build_supernet(space, head, config.output_stride, random_seed, bare_norm, how.share)
     supernet = network.backbone
     assert isinstance(supernet, SuperNet)
     if how.init != "remap":

@@ -54,9 +54,9 @@ class NetworkInfo:
 
 def save_network(path: Path, weights: Mapping[str, Tensor], info: NetworkInfo) -> None:
     """Write weights and metadata, whole or not at all."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     with whole(path) as temporary:
-        save_file(plain, temporary, info.metadata())
+        save_file(tensors, temporary, info.metadata())
 
 
 def load_network(path: Path) -> tuple[dict[str, Tensor], NetworkInfo]:

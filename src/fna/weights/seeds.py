@@ -76,13 +76,13 @@ def from_state_dict(
     and a shape that does not belong to the family, naming it.
     """
     _check_tensors(state, source)
-    plain = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    unwrapped = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     for family in FAMILIES:
-        found = family.find(plain)
+        found = family.find(unwrapped)
         if found is not None:
-            arch, weights, linear = renamed(plain, family, found, source)
+            arch, weights, linear = renamed(unwrapped, family, found, source)
             return Seed(arch, weights, mean, std, source, _checked_classifier(linear, arch, source))
-    shown = ", ".join(list(plain)[:4]) or "none"
+    shown = ", ".join(list(unwrapped)[:4]) or "none"
     raise UserError(
         f"{source}: not {' or '.join(f.name for f in FAMILIES)} in torchvision's or timm's names; its first keys are: "
         f"{shown}. Weights of another network need its name, too, as in --backbone timm:resnet18"
@@ -169,7 +169,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except Exception as error:  # torch raises a dozen types for a damaged or unsafe file
         lines = str(error).splitlines() or [type(error).__name__]
         reason = next((line.strip() for line in lines if "Unsupported" in line), lines[0])
-        raise UserError(f"{path}: cannot be read as plain tensors ({reason})") from error
+        raise UserError(f"{path}: cannot be read as tensors alone ({reason})") from error
     if isinstance(data, dict) and isinstance(data.get("state_dict"), dict):
         data = data["state_dict"]
     if not isinstance(data, dict):

@@ -200,12 +200,12 @@ def test_crops_are_parts_of_the_image_and_flips_mirror_them(tmp_path: Path) -> N
         (tmp_path / "train" / name).mkdir(parents=True)
         Image.fromarray(ramp).save(tmp_path / "train" / name / "ramp.png")
     samples = opened(tmp_path).splits["train"] + opened(tmp_path).splits["val"]
-    plain, flipping = (
+    still, flipping = (
         ClassificationDataset(samples, (0, 0, 0), (1, 1, 1), (32, 32), True, flip) for flip in (False, True)
     )
     mirrored, spans = 0, []
     for p in range(30):
-        left, right = plain[p]["image"], flipping[p]["image"]
+        left, right = still[p]["image"], flipping[p]["image"]
         assert bool((left[0, 0].diff() >= 0).all()), "brightness grows to the right"
         spans.append(float(left.max() - left.min()) * 255 / 200)
         if not torch.equal(left, right):

@@ -48,7 +48,7 @@ def sample(image: Path, boxes: Any, labels: Any = None, crowd: Any = None, size:
     )
 
 
-def plain(samples: Sequence[BoxSample], size: Resize, augment: BoxAugment | None = None, **options: Any) -> Any:
+def data_of(samples: Sequence[BoxSample], size: Resize, augment: BoxAugment | None = None, **options: Any) -> Any:
     """Values come out as they are in the file: no mean, no standard deviation."""
     return DetectionDataset(samples, (0, 0, 0), (1 / 255,) * 3, size, augment, **options)
 
@@ -111,7 +111,7 @@ def test_boxes_are_resized_clipped_and_flipped_as_worked_by_hand(draw: Draw) -> 
     ]
     one = sample(draw("a.png", size=(40, 80)), boxes, labels=[5, 4, 3, 2, 1, 0, 7], crowd=[False] * 6 + [True])
     expected = [[16, 2, 80, 15], [0, 0, 160, 20], [16, 2, 17, 15]]
-    entry = plain([one], Resize((20, 160)))[0]
+    entry = data_of([one], Resize((20, 160)))[0]
     assert entry["boxes"].tolist() == expected
     assert (entry["labels"].tolist(), entry["size"].tolist(), entry["original"].tolist()) == (
         [5, 4, 3],
@@ -119,7 +119,7 @@ def test_boxes_are_resized_clipped_and_flipped_as_worked_by_hand(draw: Draw) -> 
         [40, 80],
     )
     assert [entry[key].dtype for key in ("image", "boxes", "labels")] == [torch.float32, torch.float32, torch.int64]
-    data = plain([one], Resize((20, 160)), BoxAugment())
+    data = data_of([one], Resize((20, 160)), BoxAugment())
     flipped = [[80, 2, 144, 15], [0, 0, 160, 20], [143, 2, 144, 15]]
     seen = set()
     for position in range(20):
@@ -139,7 +139,7 @@ def test_boxes_are_resized_clipped_and_flipped_as_worked_by_hand(draw: Draw) -> 
 def test_the_box_is_around_the_object_whatever_is_done_to_the_image(
     bright: list[BoxSample], size: Resize, augment: BoxAugment | None
 ) -> None:
-    data = plain(bright, size, augment)
+    data = data_of(bright, size, augment)
     for position in range(3 if augment is None else 45):
         entry = data[position]
         # The canvas of the zoom is 0 here: the object is nearer to the brightest pixel than to the darkest other one.
@@ -152,7 +152,7 @@ def test_the_box_is_around_the_object_whatever_is_done_to_the_image(
 
 
 def test_a_crop_keeps_its_own_shape_where_the_image_would(bright: list[BoxSample]) -> None:
-    data = plain(bright, Resize(short=40, long=200), SSD)
+    data = data_of(bright, Resize(short=40, long=200), SSD)
     sizes = [entry["size"].tolist() for entry in (data[position] for position in range(40))]
     assert all(min(size) == 40 for size in sizes)  # crops are at most 3 times as long as they are wide
     assert len({max(size) for size in sizes}) > 8
@@ -164,7 +164,7 @@ def test_ssd_augmentation_is_that_of_torchvision(noise: list[BoxSample], draw: D
     smooth = np.stack(np.meshgrid(np.linspace(60, 180, 80), np.linspace(80, 160, 60)), -1).astype(np.uint8)
     smooth = np.concatenate([smooth, smooth[..., :1] // 2 + 50], -1)
     samples = [sample(draw(f"s{n}.png", smooth), one.boxes) for n, one in enumerate(noise[1:])]
-    data = plain(samples, Resize((50, 70)), BoxAugment(flip=False, ssd=True), random_seed=5)
+    data = data_of(samples, Resize((50, 70)), BoxAugment(flip=False, ssd=True), random_seed=5)
     resize, distort, compared = v2.Resize((50, 70)), v2.RandomPhotometricDistort(), 0
     for position in range(60):
         entry = data[position]
@@ -264,11 +264,11 @@ def test_the_number_of_workers_changes_nothing(noise: list[BoxSample], size: Res
 def test_all_that_is_random_is_drawn(draw: Draw) -> None:
     rising = np.arange(64, dtype=np.uint8)[None, :, None].repeat(64, 0).repeat(3, 2) * 2 + 100
     one = [sample(draw("rising.png", rising), [[16, 16, 48, 48]])]
-    data, never = (plain(one, Resize((64, 64)), BoxAugment(flip)) for flip in (True, False))
+    data, never = (data_of(one, Resize((64, 64)), BoxAugment(flip)) for flip in (True, False))
     rows = [data[position]["image"][0, 0] for position in range(400)]
     assert 150 < sum(bool(row[0] > row[-1]) for row in rows) < 250  # binomial(400, 1/2): 200 +- 10
     assert all(row[0] < row[-1] for row in (never[position]["image"][0, 0] for position in range(50)))
-    data = plain(one, Resize((64, 64)), SSD)
+    data = data_of(one, Resize((64, 64)), SSD)
     entries = [data[position] for position in range(200)]
     sides = torch.cat([entry["boxes"][:, 2:] - entry["boxes"][:, :2] for entry in entries])
     assert 30 < sum(bool((entry["image"] == 0).any()) for entry in entries) < 110  # zoomed out, in half of all
@@ -313,10 +313,10 @@ def test_boxes_belong_to_the_upright_image(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    entry = plain([sample(tmp_path / "turned.png", [[5, 10, 15, 39]], size=(40, 20))], Resize((40, 20)))[0]
+    entry = data_of([sample(tmp_path / "turned.png", [[5, 10, 15, 39]], size=(40, 20))], Resize((40, 20)))[0]
     assert (entry["original"].tolist(), entry["boxes"].tolist()) == ([40, 20], [[5, 10, 15, 39]])
     with pytest.raises(UserError, match=r"turned.png is 40x20, but its boxes are annotated for 20x40"):
-        plain([sample(tmp_path / "turned.png", [[5, 10, 15, 19]], size=(20, 40))], EXACT)[0]
+        data_of([sample(tmp_path / "turned.png", [[5, 10, 15, 19]], size=(20, 40))], EXACT)[0]
 
 
 def test_a_batch_is_padded_to_one_size_and_to_one_number_of_boxes(noise: list[BoxSample]) -> None:

@@ -108,8 +108,8 @@ def test_what_one_data_set_of_a_task_has_decoded_serves_the_next(tmp_path: Path,
 
 def test_a_data_set_that_reads_otherwise_starts_anew(tmp_path: Path) -> None:
     task = make_task(tmp_path, "det")
-    plain = task.config.adapt.augment.model_copy(update={"ssd": False})
-    hows = [plain.model_copy(update={"resize": size}) for size in ((48, 48), (32, 32), (48, 48))]
+    without = task.config.adapt.augment.model_copy(update={"ssd": False})
+    hows = [without.model_copy(update={"resize": size}) for size in ((48, 48), (32, 32), (48, 48))]
     assert [task.training(how).decoded(0)[0].shape[1:] for how in hows] == [(48, 48), (32, 32), (48, 48)]
 
 

@@ -21,7 +21,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ROUGH = Augment(scales=(0.5, 1.0, 2.0), crop=(7, 5))
 
 
-def plain(samples: tuple[Sample, ...], **options: object) -> SegmentationDataset:
+def data_of(samples: tuple[Sample, ...], **options: object) -> SegmentationDataset:
     """Values come out as they are in the file: no mean, no standard deviation."""
     return SegmentationDataset(samples, (0, 0, 0), (1 / 255,) * 3, **options)  # type: ignore[arg-type]
 
@@ -98,7 +98,7 @@ def test_without_augmentation_images_come_whole_in_order_and_normalised(coded: t
     assert len(data) == 4
     for position in range(len(data)):
         entry = data[position]
-        pixels = torch.from_numpy(np.asarray(plain(coded)[position]["image"]))
+        pixels = torch.from_numpy(np.asarray(data_of(coded)[position]["image"]))
         expected = (pixels / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
         torch.testing.assert_close(entry["image"], expected)
         assert (entry["image"].dtype, entry["mask"].dtype, entry["index"]) == (torch.float32, torch.int64, position)
@@ -118,7 +118,7 @@ def test_without_augmentation_images_come_whole_in_order_and_normalised(coded: t
 def test_image_and_mask_stay_aligned(
     coded: tuple[Sample, ...], augment: Augment, imgsz: tuple[int, int] | None
 ) -> None:
-    data = plain(coded, augment=augment, imgsz=imgsz)
+    data = data_of(coded, augment=augment, imgsz=imgsz)
     for position in range(24):
         entry = data[position]
         image, mask = entry["image"][0], entry["mask"]
@@ -140,7 +140,7 @@ def test_masks_are_sampled_where_bilinear_samples_the_image(draw: Draw) -> None:
     edge[:, 7:] = 1
     sample = Sample("e", draw("e.png", (edge * 200)[..., None].repeat(3, 2)), draw("mask.png", edge))
     for size in ((5, 5), (25, 25), (45, 45)):
-        entry = plain((sample,), imgsz=size)[0]
+        entry = data_of((sample,), imgsz=size)[0]
         assert torch.equal(entry["mask"], (entry["image"][0] > 100).long())
 
 
@@ -161,7 +161,7 @@ def test_outside_of_the_image_a_crop_is_the_mean_colour_and_ignored(coded: tuple
 def test_every_scale_place_and_flip_is_drawn(draw: Draw) -> None:
     gradient = np.arange(64, dtype=np.uint8).reshape(1, 64).repeat(64, 0)
     sample = Sample("g", draw("g.png", gradient[..., None].repeat(3, 2)), draw("mask.png", gradient % 2))
-    entries = [plain((sample,), augment=Augment((1.0, 2.0), (32, 32)))[p]["image"][0, 0] for p in range(400)]
+    entries = [data_of((sample,), augment=Augment((1.0, 2.0), (32, 32)))[p]["image"][0, 0] for p in range(400)]
     flips = sum(bool(row[-1] < row[0]) for row in entries)
     doubled = sum(bool((row[-1] - row[0]).abs() < 20) for row in entries)
     starts = {int(row.min()) for row in entries if (row[-1] - row[0]).abs() == 31}
@@ -170,7 +170,7 @@ def test_every_scale_place_and_flip_is_drawn(draw: Draw) -> None:
     assert starts <= set(range(33))
     assert {0, 32} <= starts
     assert len(starts) > 28
-    never = [plain((sample,), augment=Augment((1.0,), (32, 32), flip=False))[p]["image"][0, 0] for p in range(50)]
+    never = [data_of((sample,), augment=Augment((1.0,), (32, 32), flip=False))[p]["image"][0, 0] for p in range(50)]
     assert all(row[-1] > row[0] for row in never)
 
 
@@ -242,12 +242,12 @@ def test_light_scales_each_channel_and_the_contrast_around_middle_grey() -> None
 
 def test_jitter_leaves_the_mask_and_the_place_of_the_crop_alone(shared: Path) -> None:
     samples = open_data(shared / "data/camvid").splits["train"][:3]
-    plain, lit = (
+    unlit, lit = (
         SegmentationDataset(samples, (0.5,) * 3, (0.5,) * 3, augment=Augment((0.75, 1.0), (64, 64), True, jitter))
         for jitter in (0.0, 0.4)
     )
-    assert torch.equal(plain[5]["mask"], lit[5]["mask"])
-    assert not torch.equal(plain[5]["image"], lit[5]["image"])
+    assert torch.equal(unlit[5]["mask"], lit[5]["mask"])
+    assert not torch.equal(unlit[5]["image"], lit[5]["image"])
 
 
 @pytest.mark.parametrize("jitter", [-0.1, 1.0])

@@ -1,4 +1,4 @@
-"""What the checks' reports have in common as plain text."""
+"""What the checks' reports have in common as text."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
