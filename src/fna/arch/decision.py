@@ -8,6 +8,8 @@ Path = tuple[int, ...]
 """One candidate index per searched layer."""
 Pick = tuple[int, ...]
 """One option index per decision."""
+OptionValues = Sequence[Sequence[float]]
+"""Of every decision a value for each of its options, such as a score or a cost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from fna.report.files import Rows
+from fna.arch.decision import OptionValues
+from fna.report.files import LogLines
 from fna.tasks.score import Score
 
 if TYPE_CHECKING:
@@ -41,30 +42,30 @@ def svg(drawn: "Figure") -> bytes:
     return buffer.getvalue()
 
 
-def draw_training(trainings: Mapping[str, Rows], score: Score) -> "Figure":
+def draw_training(trainings: Mapping[str, LogLines], score: Score) -> "Figure":
     """Training loss and validation score by step, one line a network."""
     made = figure(9, 3.4)
     left, right = made.subplots(1, 2)
-    for name, rows in trainings.items():
-        _line(left, rows, "loss", 1.0, label=name, linewidth=1)
-        _line(right, rows, f"val/{score.name}", score.scaled(1.0), label=name, marker="o")
+    for name, log in trainings.items():
+        _line(left, log, "loss", 1.0, label=name, linewidth=1)
+        _line(right, log, f"val/{score.name}", score.scaled(1.0), label=name, marker="o")
     left.set(title="training loss", xlabel="step")
     right.set(title=f"val {score.label}", xlabel="step")
     right.legend()
     return made
 
 
-def draw_search(replicas: Sequence[Rows]) -> "Figure":
+def draw_search(replicas: Sequence[LogLines]) -> "Figure":
     """Losses of the weights and of the alphas by step, and the expected cost where the search has one."""
-    has_cost = any("expected_gmadds" in row for rows in replicas for row in rows)
+    has_cost = any("expected_gmadds" in line for log in replicas for line in log)
     made = figure(9 if has_cost else 5, 3.4)
     axes = made.subplots(1, 2 if has_cost else 1, squeeze=False)[0]
-    for r, rows in enumerate(replicas):
-        _line(axes[0], rows, "loss", 1.0, label=f"weights, search {r + 1}", color=f"C{r}", linewidth=1)
-        if any("alpha_loss" in row for row in rows):
-            _line(axes[0], rows, "alpha_loss", 1.0, label=f"alphas, search {r + 1}", color=f"C{r}", linestyle=":")
+    for r, log in enumerate(replicas):
+        _line(axes[0], log, "loss", 1.0, label=f"weights, search {r + 1}", color=f"C{r}", linewidth=1)
+        if any("alpha_loss" in line for line in log):
+            _line(axes[0], log, "alpha_loss", 1.0, label=f"alphas, search {r + 1}", color=f"C{r}", linestyle=":")
         if has_cost:
-            _line(axes[1], rows, "expected_gmadds", 1.0, label=f"search {r + 1}", color=f"C{r}")
+            _line(axes[1], log, "expected_gmadds", 1.0, label=f"search {r + 1}", color=f"C{r}")
     axes[0].set(title="loss in the super network", xlabel="step")
     axes[0].legend()
     if has_cost:
@@ -72,29 +73,29 @@ def draw_search(replicas: Sequence[Rows]) -> "Figure":
     return made
 
 
-def draw_stages(replicas: Sequence[Rows]) -> "Figure":
+def draw_stages(replicas: Sequence[LogLines]) -> "Figure":
     """Entropy and skip probability of every stage by step; one colour a stage, one line style a search."""
     made = figure(9, 3.4)
     left, right = made.subplots(1, 2)
-    stages = sorted({int(key.split()[1]) for rows in replicas for row in rows for key in row if "entropy" in key})
-    for r, rows in enumerate(replicas):
+    stages = sorted({int(key.split()[1]) for log in replicas for line in log for key in line if "entropy" in key})
+    for r, log in enumerate(replicas):
         for colour, stage in enumerate(stages):
             style = {"color": f"C{colour}", "linestyle": ("-", "--", ":", "-.")[r % 4]}
-            _line(left, rows, f"stage {stage} entropy", 1.0, label=f"stage {stage}" if r == 0 else None, **style)
-            _line(right, rows, f"stage {stage} skip", 1.0, **style)
+            _line(left, log, f"stage {stage} entropy", 1.0, label=f"stage {stage}" if r == 0 else None, **style)
+            _line(right, log, f"stage {stage} skip", 1.0, **style)
     left.set(title="entropy of the candidates", xlabel="step", ylim=(0, 1.05))
     right.set(title="probability of the identity", xlabel="step", ylim=(0, 1))
     left.legend(fontsize=7)
     return made
 
 
-def _line(axis: "Axes", rows: Rows, column: str, factor: float, **style: Any) -> None:
-    found = [(row["step"] + 1, factor * row[column]) for row in rows if column in row]
+def _line(axis: "Axes", log: LogLines, column: str, factor: float, **style: Any) -> None:
+    found = [(line["step"] + 1, factor * line[column]) for line in log if column in line]
     axis.plot([x for x, _ in found], [y for _, y in found], **style)
 
 
 def draw_candidates(
-    layers: Sequence[tuple[str, Sequence[str]]], panels: Mapping[str, Sequence[Sequence[float]]], signed: bool
+    layers: Sequence[tuple[str, Sequence[str]]], panels: Mapping[str, OptionValues], signed: bool
 ) -> "Figure":
     """Heat maps of candidates (columns) by layer (rows), one panel each; a dot marks the best of each layer.
 

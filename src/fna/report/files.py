@@ -17,18 +17,18 @@ from fna.files import read_json
 from fna.search.result import SearchResult, read_result
 from fna.tasks.kinds import TaskKind, find_task
 
-Rows = list[dict[str, float]]
-"""The rows of a metrics file; a row has the columns that were written in it."""
+LogLines = list[dict[str, float]]
+"""The lines of a metrics file; a line has the columns that were written in it."""
 
 
-def read_rows(path: Path) -> Rows:
-    """The rows of a metrics CSV without their empty cells; none where there is no file."""
+def read_log_lines(path: Path) -> LogLines:
+    """The lines of a metrics CSV without their empty cells; none where there is no file."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         try:
-            return [{key: float(value) for key, value in row.items() if value} for row in reader]
+            return [{key: float(value) for key, value in line.items() if value} for line in reader]
         except (TypeError, ValueError) as error:
             raise UserError(
                 f"{path} line {reader.line_num} is not a row of numbers ({error}); delete the line"
@@ -61,9 +61,9 @@ class TrainingFiles:
         return self.metrics["best"] if self.metrics else read_json(self.folder / "best.json")
 
     @cached_property
-    def rows(self) -> Rows:
+    def log_lines(self) -> LogLines:
         """Training log by step."""
-        return read_rows(self.folder / "metrics.csv")
+        return read_log_lines(self.folder / "metrics.csv")
 
 
 class RunFiles:
@@ -129,16 +129,16 @@ class RunFiles:
         return TrainingFiles(folder.name, folder, Design.load(folder / "design.json"), cost, seconds)
 
     @cached_property
-    def search_rows(self) -> list[Rows]:
+    def search_logs(self) -> list[LogLines]:
         """The training log of each independent search."""
         paths = sorted(self.folder.glob("search/*/metrics.csv"), key=lambda path: path.parent.name)
-        return [read_rows(path) for path in paths]
+        return [read_log_lines(path) for path in paths]
 
     @cached_property
-    def search_health(self) -> list[Rows]:
+    def search_health(self) -> list[LogLines]:
         """Entropy and skip probability of the stages by step, of each search that learned alphas."""
         paths = sorted(self.folder.glob("search/*/alphas.csv"), key=lambda path: path.parent.name)
-        return [rows for rows in map(read_rows, paths) if any("entropy" in key for row in rows for key in row)]
+        return [log for log in map(read_log_lines, paths) if any("entropy" in key for line in log for key in line)]
 
     @property
     def kind(self) -> TaskKind:

@@ -1,12 +1,13 @@
 """RUN/report.md: one page about one run, and its figures."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from fna.arch.arch import Arch
+from fna.arch.decision import OptionValues
 from fna.files import write_bytes
 from fna.report import figures
 from fna.report.architectures import draw_architectures
@@ -37,11 +38,11 @@ def draw(run: RunFiles) -> dict[str, Any]:
     drawn = {}
     if run.archs:
         drawn["architectures"] = draw_architectures(run_columns(run, run.imgsz, run.output_stride))
-    trained = {label(run, training): training.rows for training in run.trainings if training.rows}
+    trained = {label(run, training): training.log_lines for training in run.trainings if training.log_lines}
     if trained:
         drawn["training"] = figures.draw_training(trained, run.kind.score)
-    if any(run.search_rows):
-        drawn["search"] = figures.draw_search(run.search_rows)
+    if any(run.search_logs):
+        drawn["search"] = figures.draw_search(run.search_logs)
     if run.search_health:
         drawn["stages"] = figures.draw_stages(run.search_health)
     if run.search:
@@ -52,11 +53,11 @@ def draw(run: RunFiles) -> dict[str, Any]:
 def draw_candidates(search: SearchResult) -> Any:
     """What the search thinks of each option: probabilities of alphas, scores of swaps (the seed's is 0)."""
     options = [(decision.name, decision.options) for decision in search.decisions]
-    scores: dict[str, Sequence[Sequence[float]]] = {"together": search.worth.scores}
+    scores: dict[str, OptionValues] = {"together": search.worth.scores}
     if len(search.worth.replicas) > 1:
-        scores |= {f"search {r + 1}": rows for r, rows in enumerate(search.worth.replicas)}
+        scores |= {f"search {r + 1}": values for r, values in enumerate(search.worth.replicas)}
     signed = search.strategy != "alphas"
-    panels = scores if signed else {name: [softmax(row) for row in rows] for name, rows in scores.items()}
+    panels = scores if signed else {name: [softmax(row) for row in values] for name, values in scores.items()}
     return figures.draw_candidates(options, panels, signed)
 
 
@@ -94,8 +95,8 @@ def render(run: RunFiles) -> str:
         absent=run.kind.absent,
         search_health=bool(run.search_health),
         collapsed=COLLAPSED,
-        training=any(training.rows for training in run.trainings),
-        search_curves=any(run.search_rows),
+        training=any(training.log_lines for training in run.trainings),
+        search_curves=any(run.search_logs),
         trials=trials_table(search),
         ledger=ledger_table(run),
     )

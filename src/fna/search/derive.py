@@ -2,19 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-from fna.arch.decision import Pick
+from fna.arch.decision import OptionValues, Pick
 from fna.cost.budget import Budget
 from fna.cost.measure import MEASURES, Number
 from fna.errors import UserError
 from fna.search.knapsack import Knapsack, argmax
 
-Rows = Sequence[Sequence[float]]
-"""One row a decision, one value an option."""
 Costs = Mapping[str, Sequence[Sequence[int]]]
 """By measure: of every option of every decision, what the part of the network costs that it decides."""
 
 
-def derive(scores: Rows, costs: Costs, budget: Budget | None = None) -> Pick:
+def derive(scores: OptionValues, costs: Costs, budget: Budget | None = None) -> Pick:
     """The pick with the largest sum of `scores` that the budget allows; None is no limit.
 
     `budget` is for what is decided alone, the rest of the network taken off. Sums (multiply-adds, parameters) and
@@ -51,7 +49,7 @@ def derive(scores: Rows, costs: Costs, budget: Budget | None = None) -> Pick:
     return tuple(kept[o] for kept, o in zip(allowed, found, strict=True))
 
 
-def proposals(score_sets: Sequence[Rows], costs: Costs, budget: Budget | None) -> list[Pick]:
+def proposals(score_sets: Sequence[OptionValues], costs: Costs, budget: Budget | None) -> list[Pick]:
     """The different picks among the best under the budget for each of the sets of scores, in their order."""
     return list(dict.fromkeys(derive(scores, costs, budget) for scores in score_sets))
 
@@ -61,15 +59,15 @@ def is_max(name: str) -> bool:
     return MEASURES[name].joins == "max"
 
 
-def joined(name: str, rows: Sequence[Sequence[Number]], pick: Pick) -> Number:
+def joined(name: str, costs: OptionValues, pick: Pick) -> Number:
     """What a pick costs by this measure."""
-    parts = [row[option] for row, option in zip(rows, pick, strict=True)]
+    parts = [row[option] for row, option in zip(costs, pick, strict=True)]
     return max(parts, default=0) if is_max(name) else sum(parts)
 
 
-def check_possible(name: str, rows: Sequence[Sequence[Number]], limit: Number) -> None:
+def check_possible(name: str, costs: OptionValues, limit: Number) -> None:
     """Raises UserError where even the cheapest options exceed the limit."""
-    least = joined(name, rows, tuple(min(range(len(row)), key=row.__getitem__) for row in rows))
+    least = joined(name, costs, tuple(min(range(len(row)), key=row.__getitem__) for row in costs))
     if least > limit:
         raise UserError(
             f"the searched layers cost at least {least:,} {MEASURES[name].unit}, the budget leaves them {limit:,}"

@@ -8,8 +8,8 @@ from statistics import fmean
 from fna.arch.layers import Skip
 from fna.arch.space import Space
 
-Rows = list[list[float]]
-"""One row a searched layer, one value a candidate."""
+Probabilities = list[list[float]]
+"""Of every searched layer the probabilities of its candidates, which sum to 1."""
 
 COLLAPSED = 0.5
 """Mean skip probability of a stage's layers from which on the most probable network has lost most of them."""
@@ -37,8 +37,8 @@ class StageHealth:
         return f"stage {self.stage} entropy {self.entropy:.2f}{skip}"
 
 
-def stage_health(space: Space, probabilities: Sequence[Sequence[float]]) -> list[StageHealth]:
-    """The health of every stage with a searched layer; `probabilities` are by searched layer and sum to 1 in each."""
+def stage_health(space: Space, probabilities: Probabilities) -> list[StageHealth]:
+    """The health of every stage with a searched layer; `probabilities` are those of the candidates."""
     layers: dict[int, list[tuple[float, float | None]]] = {}
     for (name, candidates), row in zip(space.searched, probabilities, strict=True):
         skips = [p for op, p in zip(candidates, row, strict=True) if isinstance(op, Skip)]

@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fna.arch.decision import Pick
+from fna.arch.decision import OptionValues, Pick
 
-Rows = Sequence[Sequence[float]]
 Array = npt.NDArray[Any]
 
 ROUNDS = 4
 """How often the price of each of several limits is set anew while those of the others stand."""
 
 
-def argmax(scores: Rows) -> Pick:
+def argmax(scores: OptionValues) -> Pick:
     """The best option of each decision by itself (paper 3.2); the first one on a tie."""
     return tuple(max(range(len(row)), key=row.__getitem__) for row in scores)
 
@@ -26,8 +25,8 @@ def argmax(scores: Rows) -> Pick:
 class Knapsack:
     """`scores` by decision and option; `costs` one table like it for each of `limits`."""
 
-    scores: Rows
-    costs: Sequence[Rows]
+    scores: OptionValues
+    costs: Sequence[OptionValues]
     limits: Sequence[float]
 
     def solve(self) -> Pick | None:
@@ -110,9 +109,9 @@ class Knapsack:
         return prices, max(allowed, key=lambda pick: total(self.scores, pick), default=None)
 
 
-def total(rows: Rows, pick: Pick) -> float:
+def total(values: OptionValues, pick: Pick) -> float:
     """The sum of a pick's values."""
-    return sum(row[option] for row, option in zip(rows, pick, strict=True))
+    return sum(row[option] for row, option in zip(values, pick, strict=True))
 
 
 def undominated(costs: Array, scores: Array) -> Array:

@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from statistics import correlation, fmean
 
-from fna.arch.decision import Decision
-
-Rows = Sequence[Sequence[float]]
-"""One row a decision, one value an option."""
+from fna.arch.decision import Decision, OptionValues
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float | None:
@@ -28,7 +25,7 @@ def ranks(values: Sequence[float]) -> list[float]:
     return [(first[value] + last[value]) / 2 for value in values]
 
 
-def repeatability(decisions: Sequence[Decision], replicas: Sequence[Rows]) -> float | None:
+def repeatability(decisions: Sequence[Decision], replicas: Sequence[OptionValues]) -> float | None:
     """Mean rank correlation, over pairs of independent searches, of what they think of the changes of the seed.
 
     1: they prefer the same changes; 0: their preferences are chance. None with a single search, or where no decision
@@ -36,18 +33,18 @@ def repeatability(decisions: Sequence[Decision], replicas: Sequence[Rows]) -> fl
     between the options of one decision count. The seed's own option takes no part, whatever the strategy: for swaps it
     is the reference, 0 by definition in every search, and alphas may start in its favour.
     """
-    flat = [changes(decisions, rows) for rows in replicas]
+    flat = [changes(decisions, values) for values in replicas]
     found = [spearman(one, other) for one, other in combinations(flat, 2)]
     known = [value for value in found if value is not None]
     return fmean(known) if known else None
 
 
-def changes(decisions: Sequence[Decision], rows: Rows) -> list[float]:
+def changes(decisions: Sequence[Decision], values: OptionValues) -> list[float]:
     """The values of all options but the seed's, each decision's mean taken out; decisions of one change left out."""
-    values = []
-    for decision, row in zip(decisions, rows, strict=True):
+    found = []
+    for decision, row in zip(decisions, values, strict=True):
         others = [value for option, value in enumerate(row) if option != decision.seed_option]
         if len(others) > 1:
             mean = fmean(others)
-            values += [value - mean for value in others]
-    return values
+            found += [value - mean for value in others]
+    return found

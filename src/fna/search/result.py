@@ -21,8 +21,8 @@ FORMAT = "fna-search-1"
 FILE = "search/result.json"
 
 Strategy = Literal["alphas", "swaps-layer", "swaps-stage"]
-Rows = tuple[tuple[float, ...], ...]
-"""One row a decision, one value an option."""
+FrozenValues = tuple[tuple[float, ...], ...]
+"""`OptionValues` that nothing can change."""
 Numbers = dict[str, int | float]
 """A cost, or limits of one, by the name of the measure."""
 
@@ -67,10 +67,10 @@ class Worth(Record):
     """
 
     unit: str
-    mean: Rows
-    standard_errors: Rows | None
-    scores: Rows
-    replicas: tuple[Rows, ...]
+    mean: FrozenValues
+    standard_errors: FrozenValues | None
+    scores: FrozenValues
+    replicas: tuple[FrozenValues, ...]
 
 
 class Tried(Record):

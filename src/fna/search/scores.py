@@ -4,10 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import fmean, variance
 
-from fna.arch.decision import Decision
+from fna.arch.decision import Decision, OptionValues
 from fna.config import Search
-from fna.search.ranks import Rows
-from fna.search.result import SearchResult, Worth
+from fna.search.result import FrozenValues, SearchResult, Worth
 from fna.search.swaps import TEMPERATURE
 
 COMBINE: dict[str, Callable[[Sequence[float]], float]] = {"mean": fmean, "worst": min}
@@ -17,7 +16,7 @@ PENALTIES = (0.0, 4.0, 0.5, 0.75)
 changes are made as the budget forces; and two in between."""
 
 
-def worth(decisions: Sequence[Decision], replicas: Sequence[Rows], how: Search) -> Worth:
+def worth(decisions: Sequence[Decision], replicas: Sequence[OptionValues], how: Search) -> Worth:
     """What each option is worth by all replicas; `caution` standard errors are off every change's score (swaps)."""
     scores = together(replicas, COMBINE[how.combine])
     unit = "alpha"
@@ -29,11 +28,11 @@ def worth(decisions: Sequence[Decision], replicas: Sequence[Rows], how: Search) 
         mean=frozen(together(replicas, fmean)),
         standard_errors=frozen(together(replicas, error_of_mean)) if len(replicas) > 1 else None,
         scores=frozen(scores),
-        replicas=tuple(frozen(rows) for rows in replicas),
+        replicas=tuple(frozen(replica) for replica in replicas),
     )
 
 
-def score_sets(result: SearchResult, how: Search) -> list[Rows]:
+def score_sets(result: SearchResult, how: Search) -> list[OptionValues]:
     """The scores to derive from: the configured ones, and with trials other readings of them that a trial may prefer.
 
     Those are the mean over replicas with more or less taken off every change, and each replica by itself.
@@ -46,7 +45,7 @@ def score_sets(result: SearchResult, how: Search) -> list[Rows]:
     return [*careful, result.worth.scores, *result.worth.replicas]
 
 
-def together(replicas: Sequence[Rows], combine: Callable[[Sequence[float]], float]) -> list[list[float]]:
+def together(replicas: Sequence[OptionValues], combine: Callable[[Sequence[float]], float]) -> list[list[float]]:
     """One value for each option from those of the replicas."""
     return [[combine(values) for values in zip(*rows, strict=True)] for rows in zip(*replicas, strict=True)]
 
@@ -56,7 +55,7 @@ def error_of_mean(values: Sequence[float]) -> float:
     return math.sqrt(variance(values) / len(values))
 
 
-def standard_error(replicas: Sequence[Rows]) -> float:
+def standard_error(replicas: Sequence[OptionValues]) -> float:
     """Of the mean score of an option, pooled over all options, from what replicas disagree on; 0 with one replica."""
     if len(replicas) < 2:
         return 0.0
@@ -66,7 +65,7 @@ def standard_error(replicas: Sequence[Rows]) -> float:
     return math.sqrt(fmean(estimates)) if estimates else 0.0
 
 
-def cautious(scores: Rows, decisions: Sequence[Decision], penalty: float) -> list[list[float]]:
+def cautious(scores: OptionValues, decisions: Sequence[Decision], penalty: float) -> list[list[float]]:
     """Scores with `penalty` taken off every option but the seed's own: a change has to earn it to be chosen."""
     return [
         [value if option == decision.seed_option else value - penalty for option, value in enumerate(row)]
@@ -74,6 +73,6 @@ def cautious(scores: Rows, decisions: Sequence[Decision], penalty: float) -> lis
     ]
 
 
-def frozen(rows: Rows) -> tuple[tuple[float, ...], ...]:
-    """The same rows, which nothing can change."""
-    return tuple(map(tuple, rows))
+def frozen(values: OptionValues) -> FrozenValues:
+    """The same values, which nothing can change."""
+    return tuple(map(tuple, values))

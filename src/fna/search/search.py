@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fna.arch.decision import Decision, Path, path_of, size_log10
+from fna.arch.decision import Decision, OptionValues, Path, path_of, size_log10
 from fna.arch.heads import Head
 from fna.arch.space import Space, expand
 from fna.config import Config, Search
@@ -28,7 +28,7 @@ from fna.nn.supernet import SuperNet
 from fna.runs.metrics_log import MetricsLog
 from fna.runs.run import Run
 from fna.runs.steps import each_step
-from fna.search.health import Rows, stage_health
+from fna.search.health import Probabilities, stage_health
 from fna.search.ranks import repeatability
 from fna.search.result import DecisionRecord, SearchResult, Strategy, read_result, write_result
 from fna.search.scores import worth
@@ -103,7 +103,7 @@ def make_decisions(space: Space, seed: Seed, how: Search) -> tuple[Decision, ...
     return space.stage_decisions(path) if strategy(how) == "swaps-stage" else space.layer_decisions(path)
 
 
-def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, costs: list[list[int]]) -> Rows:
+def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, costs: list[list[int]]) -> OptionValues:
     """One independent search; the logits of every candidate of every searched layer."""
     config, how, folder = run.config, run.config.search, f"search/{replica}"
     finished = run.read_json(f"{folder}/logits.json")
@@ -291,7 +291,7 @@ def sample_path(
     return path_of(decisions, pick)
 
 
-def alpha_columns(space: Space, probabilities: Rows) -> dict[str, float]:
+def alpha_columns(space: Space, probabilities: Probabilities) -> dict[str, float]:
     """The probability of every candidate, by layer and candidate name."""
     return {
         f"{name}.{op}": p
@@ -300,7 +300,7 @@ def alpha_columns(space: Space, probabilities: Rows) -> dict[str, float]:
     }
 
 
-def health_columns(space: Space, probabilities: Rows) -> dict[str, float]:
+def health_columns(space: Space, probabilities: Probabilities) -> dict[str, float]:
     """Entropy and skip probability of every stage."""
     return {
         f"stage {health.stage} {name}": value
@@ -310,7 +310,7 @@ def health_columns(space: Space, probabilities: Rows) -> dict[str, float]:
     }
 
 
-def show_health(run: Run, space: Space, probabilities: Rows, label: str) -> None:
+def show_health(run: Run, space: Space, probabilities: Probabilities, label: str) -> None:
     """One line with every stage's entropy and skip probability, and a warning for each that has collapsed."""
     stages = stage_health(space, probabilities)
     run.note(f"  {label}: " + "  ".join(map(str, stages)))
