@@ -12,7 +12,7 @@ from benchmarks.cases import Bench
 from fna.arch.arch import Tap
 from fna.arch.layers import Skip
 from fna.arch.space import Space, space_places
-from fna.config import Adapt, Search
+from fna.config.sections import Adapt, Search
 from fna.data.samples import IGNORE
 from fna.nn.layers import Layer, Stem
 from fna.nn.supernet import SuperNet

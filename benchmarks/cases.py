@@ -16,7 +16,8 @@ from benchmarks.settings import Settings, Size
 from benchmarks.timing import Pace, Stopwatch, nothing
 from fna.arch.arch import Arch
 from fna.arch.design import Design
-from fna.config import Config, from_data, load_config, recipe_path
+from fna.config.config import Config
+from fna.config.files import from_data, load_config, recipe_path
 from fna.pipeline import load_seed
 from fna.runs.run import Run
 from fna.runs.steps import each_step

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from benchmarks.cases import Case
 from benchmarks.rows import Finding, single
 from benchmarks.settings import Settings
-from fna.config import load_config, recipe_path
+from fna.config.files import load_config, recipe_path
 from fna.study.cost import HOURS_A_DAY, TABLE_2, TABLE_4, Cited
 from fna.study.projection import PAPER_DATA, Phase, TimedPart, parts_of
 

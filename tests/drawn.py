@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from fna.config import Config, from_data
+from fna.config.config import Config
+from fna.config.files import from_data
 
 TINY: dict[str, Any] = {
     "backbone": "mobilenet_v2_w010",

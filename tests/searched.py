@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fna.arch.decision import Decision, size_log10
-from fna.config import Search
+from fna.config.sections import Search
 from fna.search.result import DecisionRecord, SearchResult, read_result
 from fna.search.scores import worth
 

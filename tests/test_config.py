@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from fna.arch.heads.fpn import Fpn
-from fna.config import Config, from_data, load_config, to_yaml
+from fna.config.config import Config
+from fna.config.files import from_data, load_config, to_yaml
 from fna.errors import UserError
 from fna.flags import config_parser
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from fna.config import Config, to_yaml
+from fna.config.config import Config
+from fna.config.files import to_yaml
 from fna.config_reference import page
 
 FILE = Path(__file__).resolve().parents[1] / "docs/configuration.md"

@@ -16,7 +16,9 @@ from fna import pipeline
 from fna.arch.design import Design
 from fna.arch.heads import describe
 from fna.arch.zoo import mobilenet_v2
-from fna.config import Config, from_data, resolved
+from fna.config.config import Config
+from fna.config.files import from_data
+from fna.config.resolved import resolved
 from fna.data.layouts.opening import open_data
 from fna.errors import Interrupted, UserError
 from fna.nn.network import assemble

@@ -17,7 +17,7 @@ from benchmarks.peak import peak_memory
 from benchmarks.settings import Settings
 from drawn import TINY, assert_equal_weights, configured, draw_data, stop_at
 from drawn_boxes import TINY_BOXES, draw_boxes
-from fna.config import Config
+from fna.config.config import Config
 from fna.data.samples import IGNORE
 from fna.errors import Interrupted
 from fna.files import read_metrics

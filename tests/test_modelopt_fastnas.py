@@ -12,7 +12,7 @@ from benchmarks.modelopt_fastnas.pruning import changes, madds, widths
 from benchmarks.modelopt_fastnas.training import fine_tune, with_samples
 from drawn import TINY, draw_data
 from fna import pipeline
-from fna.config import from_data
+from fna.config.files import from_data
 from fna.errors import UserError
 from fna.nn.layers import ConvNormActivation
 from fna.nn.network import Network

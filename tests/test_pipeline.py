@@ -20,7 +20,7 @@ from fna import pipeline
 from fna.arch import zoo
 from fna.arch.design import Design
 from fna.arch.heads import parse_head
-from fna.config import Config
+from fna.config.config import Config
 from fna.errors import Interrupted, UserError
 from fna.files import read_metrics
 from fna.nn.backbone import Backbone

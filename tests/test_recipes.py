@@ -9,7 +9,8 @@ import yaml
 from drawn import draw_data
 from drawn_boxes import draw_boxes
 from fna import pipeline
-from fna.config import Config, from_data, load_config, recipe_names, recipe_path, to_yaml
+from fna.config.config import Config
+from fna.config.files import from_data, load_config, recipe_names, recipe_path, to_yaml
 
 SEGMENTATION = {"search.epochs": 80, "search.alpha_epoch": 30, "search.cost_weight": 9e-3, "adapt.steps": 100000}
 RETINANET = {"search.epochs": 14, "search.alpha_epoch": 8, "search.cost_weight": 0.02, "adapt.epochs": 12}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fna.config import Config
+from fna.config.config import Config
 from fna.errors import UserError
 from fna.study.jobs import side_by_side
 from fna.study.plan import Step, Study
@@ -24,7 +24,7 @@ OURS = {"1000", "1"}
 TWO_PROCESSES = """
 import sys
 from pathlib import Path
-from fna.config import from_data
+from fna.config.files import from_data
 from fna.runs.run import Run
 if __name__ == "__main__":
     Run(Path(sys.argv[1]), from_data({"device": "cpu", "devices": 2}))

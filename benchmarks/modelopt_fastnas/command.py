@@ -7,7 +7,8 @@ from benchmarks.modelopt_fastnas.contest import Contest, contest
 from benchmarks.modelopt_fastnas.pruning import require
 from benchmarks.modelopt_fastnas.rows import markdown
 from fna import pipeline
-from fna.config import Config, from_data
+from fna.config.config import Config
+from fna.config.files import from_data
 from fna.errors import Interrupted, UserError
 from fna.files import read_json, write_json, write_text
 from fna.flags import PROCESS_KEYS, config_parser

@@ -18,7 +18,7 @@ wait_politely()
 _WHERE = {
     "Arch": "fna.arch.arch",
     "Budget": "fna.cost.budget",
-    "Config": "fna.config",
+    "Config": "fna.config.config",
     "Design": "fna.arch.design",
     "UserError": "fna.errors",
     "adapt": "fna.pipeline",

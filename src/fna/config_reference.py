@@ -12,18 +12,10 @@ from pydantic.fields import FieldInfo
 
 from fna.arch.heads import HEADS, HeadKind
 from fna.arch.heads.kind import option_text
-from fna.config import (
-    Budgets,
-    Config,
-    HeadText,
-    ImageSize,
-    MemorySize,
-    Milestones,
-    Section,
-    TaskName,
-    Triple,
-    recipe_names,
-)
+from fna.config.config import Config
+from fna.config.files import recipe_names
+from fna.config.sections import Section
+from fna.config.types import Budgets, HeadText, ImageSize, MemorySize, Milestones, TaskName, Triple
 from fna.files import write_text
 from fna.tasks.kinds import TASKS
 
@@ -42,7 +34,7 @@ BOUNDS = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
 INTRO = """\
 # Configuration
 
-Written by `make docs` from the types in `src/fna/config.py`; changes are made there.
+Written by `make docs` from the types in `src/fna/config/`; changes are made there.
 
 Every key is a flag of `fna adapt`, `fna search` and `fna train` (`--adapt.steps 2000`), a line of a recipe, and an
 argument in Python, where a section is a dict (`fna.adapt("images/", adapt={{"steps": 2000}})`). `fna train

@@ -43,7 +43,8 @@ def config_parser(prog: str, description: str, out: str, out_help: str) -> Any:
     """A parser of `data`, `--recipe`, `--out` and every key of the configuration; `out` is the default folder."""
     import jsonargparse
 
-    from fna.config import Config, recipe_path
+    from fna.config.config import Config
+    from fna.config.files import recipe_path
 
     class JobParser(jsonargparse.ArgumentParser):
         """jsonargparse with errors as UserError, and the nearest flag as a suggestion."""

@@ -11,7 +11,9 @@ from fna.arch.decision import path_of, size_log10
 from fna.arch.design import Design, find, find_arch
 from fna.arch.plain import AnyArch
 from fna.arch.space import Space
-from fna.config import Config, from_data, load_config, recipe_path, resolved
+from fna.config.config import Config
+from fna.config.files import from_data, load_config, recipe_path
+from fna.config.resolved import resolved
 from fna.cost.budget import Budget
 from fna.cost.count import Count
 from fna.cost.count import count as count_data

@@ -18,7 +18,7 @@ from fna import pipeline
 from fna.arch.arch import placed
 from fna.arch.heads import describe
 from fna.arch.zoo import build
-from fna.config import Config
+from fna.config.config import Config
 from fna.cost.count import Count, count_backbone, count_model
 from fna.errors import UserError
 from fna.nn.comparators.auto_deeplab import AutoDeepLabS

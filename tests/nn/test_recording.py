@@ -9,7 +9,7 @@ from device_watch import Watch
 from fna.arch.heads import describe
 from fna.arch.space import expand
 from fna.arch.zoo import mobilenet_v2
-from fna.config import Config
+from fna.config.config import Config
 from fna.errors import UserError
 from fna.nn import recording
 from fna.nn.supernet import SuperNet

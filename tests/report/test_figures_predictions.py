@@ -20,7 +20,7 @@ from drawn_boxes import draw_boxes
 from fna.arch.arch import Arch
 from fna.arch.design import Design
 from fna.arch.heads import parse_head
-from fna.config import from_data, to_yaml
+from fna.config.files import from_data, to_yaml
 from fna.data.layouts.opening import open_data
 from fna.errors import UserError
 from fna.report import predictions

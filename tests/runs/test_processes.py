@@ -23,7 +23,7 @@ import yaml
 from torch import nn
 
 from drawn import TINY, configured, draw_data
-from fna.config import Config
+from fna.config.config import Config
 from fna.errors import UserError
 from fna.nn.sync_norm import SyncBatchNorm2d, synchronise
 from fna.runs import processes

@@ -18,7 +18,7 @@ from torch.nn.utils import clip_grad_norm_
 import fna.nn.heads.parts
 from drawn import TINY, configured, draw_data
 from drawn_boxes import draw_boxes
-from fna.config import Config
+from fna.config.config import Config
 from fna.cost.count import candidate_madds
 from fna.data.samples import IGNORE
 from fna.pipeline import prepare

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from drawn import TINY, configured, draw_data
-from fna.config import Config
+from fna.config.config import Config
 
 SBATCH = Path(__file__).parents[2] / "docs" / "adapt.sbatch"
 CONFIG = configured(TINY, device="cpu", adapt={"validate_steps": 6})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fna.config import from_data
+from fna.config.files import from_data
 from fna.errors import Interrupted
 from fna.runs.run import Run
 from fna.runs.steps import each_step

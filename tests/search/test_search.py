@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from fna.arch import zoo
 from fna.arch.decision import Decision, Path, option_costs, path_of, pick_of, seed_pick
 from fna.arch.space import expand
-from fna.config import Search, from_data
+from fna.config.files import from_data
+from fna.config.sections import Search
 from fna.nn.supernet import Memory, SuperNet
 from fna.runs.run import Run
 from fna.search.scores import cautious, standard_error

@@ -14,7 +14,7 @@ from fna.arch.arch import Arch, Stage
 from fna.arch.decision import Decision
 from fna.arch.design import Design
 from fna.arch.layers import MBConv
-from fna.config import from_data
+from fna.config.files import from_data
 from fna.cost.budget import Budget
 from fna.errors import Interrupted
 from fna.search import trials

@@ -12,7 +12,8 @@ from cost_runs import rows, write_run
 
 from drawn import TINY
 from fna.cli.main import main
-from fna.config import Config, from_data, load_config, recipe_path
+from fna.config.config import Config
+from fna.config.files import from_data, load_config, recipe_path
 from fna.study import projection
 from fna.study.cost import hours_and_days
 from fna.study.projection import parts_of, project

@@ -20,7 +20,7 @@ from fna.arch.arch import Arch
 from fna.arch.design import Design
 from fna.arch.heads import describe, parse_head
 from fna.cli.main import main
-from fna.config import Config
+from fna.config.config import Config
 from fna.cost.count import count_model
 from fna.errors import Interrupted, UserError
 from fna.nn.network import Network

@@ -11,7 +11,8 @@ from torchvision.models.detection.ssd import SSD
 
 from fna.arch.heads import DetectorKind, describe, parse_head
 from fna.arch.zoo import mobilenet_v2
-from fna.config import Detection, with_defaults
+from fna.config.resolved import with_defaults
+from fna.config.sections import Detection
 from fna.errors import UserError
 from fna.nn.network import Network, assemble
 from fna.tasks.detection.detectors import Detector, detector_for

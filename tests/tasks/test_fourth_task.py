@@ -16,7 +16,8 @@ from torch.utils.data import default_collate
 import fna
 from drawn import TINY, draw_data
 from fna.cli.main import main
-from fna.config import Augment, Config
+from fna.config.config import Config
+from fna.config.sections import Augment
 from fna.data.reading import dataset
 from fna.data.samples import IGNORE, Sample, SegmentationData
 from fna.tasks.contract import check_task

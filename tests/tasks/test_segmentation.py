@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from fna.config import Evaluate
+from fna.config.sections import Evaluate
 from fna.data.samples import IGNORE
 from fna.tasks.segmentation.evaluator import SegmentationEvaluator, predict_classes, window_starts
 

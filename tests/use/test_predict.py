@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fna.config import from_data, to_yaml
+from fna.config.files import from_data, to_yaml
 from fna.data.reading.dataset import SegmentationDataset
 from fna.data.reading.images import read_mask
 from fna.data.samples import Sample

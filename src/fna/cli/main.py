@@ -117,7 +117,7 @@ def job(verb: str, description: str) -> Callable[[list[str]], int]:
     def main(words: list[str]) -> int:
         parser = job_parser(verb, description)
         args = parser.parse_args(words).as_dict()
-        from fna.config import from_data
+        from fna.config.files import from_data
 
         data, out, resume, arch = (args.pop(key, None) for key in ("data", "out", "resume", "arch"))
         args.pop("recipe", None)
@@ -156,7 +156,7 @@ def val(words: list[str]) -> int:
     args = parser.parse_args(words)
     if args.devices < 1:
         raise UserError(f"--devices must be at least 1, got {args.devices}")
-    from fna.config import load_config
+    from fna.config.files import load_config
     from fna.pipeline import validate
 
     result = validate(args.run, args.training, device=args.device, devices=args.devices, nodes=1)

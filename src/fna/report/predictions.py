@@ -11,7 +11,8 @@ from rich.progress import track
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-from fna.config import Config, load_config
+from fna.config.config import Config
+from fna.config.files import load_config
 from fna.data.layouts.opening import open_data
 from fna.data.reading.images import read_image
 from fna.errors import UserError, unknown

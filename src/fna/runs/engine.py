@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fna.config import Config
+from fna.config.config import Config
 from fna.errors import UserError
 from fna.nn.sync_norm import synchronise
 from fna.runs import processes

@@ -23,7 +23,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
-from fna.config import Config
+from fna.config.config import Config
 from fna.errors import UserError
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from fna.config import Config, load_config, to_yaml
+from fna.config.config import Config
+from fna.config.files import load_config, to_yaml
 from fna.errors import UserError
 from fna.files import new_folder, read_json, write_json, write_text
 from fna.runs import processes

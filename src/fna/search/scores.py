@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, variance
 
 from fna.arch.decision import Decision, OptionValues
-from fna.config import Search
+from fna.config.sections import Search
 from fna.search.result import FrozenValues, SearchResult, Worth
 from fna.search.swaps import TEMPERATURE
 

@@ -19,7 +19,8 @@ from torch.optim import Optimizer
 from fna.arch.decision import Decision, OptionValues, Path, path_of, size_log10
 from fna.arch.heads import Head
 from fna.arch.space import Space, expand
-from fna.config import Config, Search
+from fna.config.config import Config
+from fna.config.sections import Search
 from fna.cost.count import candidate_madds
 from fna.cost.measure import decision_costs
 from fna.files import write_json

@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from fna.config import Config, from_data
+from fna.config.config import Config
+from fna.config.files import from_data
 from fna.errors import UserError
 from fna.flags import config_parser
 from fna.pipeline import prepare

@@ -112,7 +112,7 @@ def main(words: list[str]) -> int:
 
 def recipe_task(recipe: str) -> str:
     """The task of a recipe, by its name or file."""
-    from fna.config import load_config, recipe_path
+    from fna.config.files import load_config, recipe_path
 
     return load_config(recipe_path(recipe)).task
 

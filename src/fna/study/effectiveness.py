@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fna.config import Config, load_config, recipe_path
+from fna.config.config import Config
+from fna.config.files import load_config, recipe_path
 from fna.errors import UserError
 from fna.pipeline import changed, prepare
 from fna.study.command import conduct, parsed, random_seeds, study_parser

@@ -11,7 +11,7 @@ from typing import Any
 from fna import pipeline
 from fna.arch.arch import Arch
 from fna.arch.design import find_arch
-from fna.config import Config
+from fna.config.config import Config
 from fna.errors import UserError
 from fna.files import read_json, write_json, write_text
 from fna.flags import PROCESS_KEYS

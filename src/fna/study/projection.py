@@ -12,7 +12,8 @@ from typing import Literal
 import torch
 
 from fna.arch.heads import DetectorKind
-from fna.config import Config, load_config, recipe_path
+from fna.config.config import Config
+from fna.config.files import load_config, recipe_path
 from fna.cost.count import candidate_madds
 from fna.data.reading.stream import split
 from fna.errors import UserError

@@ -7,7 +7,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fna.arch.arch import HW
-from fna.config import Augment, Config, resolved
+from fna.config.config import Config
+from fna.config.resolved import resolved
+from fna.config.sections import Augment
 from fna.errors import UserError
 from fna.tasks.kinds import TASKS, imported
 from fna.tasks.task import Batch, Task

@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from fna.arch.arch import Arch
-from fna.config import Config
+from fna.config.config import Config
 from fna.cost.budget import Budget
 from fna.cost.count import candidate_madds
 from fna.errors import UserError

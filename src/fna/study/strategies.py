@@ -7,7 +7,7 @@ from typing import Any
 from fna.arch.arch import Arch, Stage, Tap
 from fna.arch.design import find_arch
 from fna.arch.layers import LayerOp
-from fna.config import Config
+from fna.config.config import Config
 from fna.errors import UserError
 from fna.pipeline import prepare
 from fna.report.groups import Group

@@ -12,7 +12,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fna.arch.design import Design
-from fna.config import Config, from_data, resolved
+from fna.config.config import Config
+from fna.config.files import from_data
+from fna.config.resolved import resolved
 from fna.data.layouts.opening import open_data
 from fna.nn.network import Network
 from fna.pipeline import prepare

@@ -12,7 +12,9 @@ from torch.utils.data import Dataset
 from fna.arch.arch import HW
 from fna.arch.design import Design
 from fna.arch.plain import AnyArch
-from fna.config import Augment, Config, parse_bytes
+from fna.config.config import Config
+from fna.config.sections import Augment
+from fna.config.types import parse_bytes
 from fna.data.check.check import check
 from fna.data.reading.cache import ImageCache
 from fna.data.reading.stream import ImageDataset, split

@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 
 from fna.arch.arch import Arch
 from fna.arch.design import Design
-from fna.config import Adapt, Config
+from fna.config.config import Config
+from fna.config.sections import Adapt
 from fna.data.reading.loader import loader, processes_here
 from fna.data.reading.stream import StepSampler
 from fna.files import write_json, write_text

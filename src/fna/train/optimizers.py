@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from fna.config import Adapt, Search
+from fna.config.sections import Adapt, Search
 
 ADAMW_BETA = 0.999
 """Of the mean of squared gradients, torch's default."""

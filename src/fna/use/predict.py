@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from fna.config import from_data, load_config
+from fna.config.files import from_data, load_config
 from fna.data.layouts.pairs import IMAGE_SUFFIXES
 from fna.data.reading.images import read_image
 from fna.errors import UserError

@@ -10,7 +10,9 @@ import torch
 from drawn import TINY, configured, draw_data
 from drawn_boxes import TINY_BOXES, draw_boxes
 from drawn_classes import TINY_CLASSES, draw_classes
-from fna.config import from_data, parse_bytes, resolved
+from fna.config.files import from_data
+from fna.config.resolved import resolved
+from fna.config.types import parse_bytes
 from fna.data.layouts.opening import open_data
 from fna.data.reading.cache import ImageCache
 from fna.errors import UserError

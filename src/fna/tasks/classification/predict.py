@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fna.config import Config
+from fna.config.config import Config
 from fna.data.reading.class_dataset import centre_view
 from fna.tasks.classification.evaluator import TOP
 from fna.tasks.task import Prediction, Writer

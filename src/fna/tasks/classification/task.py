@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from fna.config import Augment, Config
+from fna.config.config import Config
+from fna.config.sections import Augment
 from fna.data.reading.class_dataset import ClassificationDataset
 from fna.data.samples import ClassificationData, ClassSample
 from fna.errors import UserError

@@ -16,7 +16,8 @@ from torchvision.models.detection.ssd import SSD
 from torchvision.ops import box_iou
 
 from fna.arch.heads import DetectorKind, HeadKind
-from fna.config import Detection, with_defaults
+from fna.config.resolved import with_defaults
+from fna.config.sections import Detection
 
 Target = dict[str, Tensor]
 """`boxes` (n, 4), x1, y1, x2, y2 in pixels of the batch's images, and `labels` (n,) from 0."""
@@ -32,7 +33,7 @@ Whole pixels, rounded down, as torchvision has them."""
 class Detector:
     """The rules of a kind of detector. `outputs`: see `fna.nn.heads.detection`; `hw`: height and width of the batch.
 
-    The settings come with their defaults filled in (`fna.config.with_defaults`).
+    The settings come with their defaults filled in (`fna.config.resolved.with_defaults`).
     """
 
     rules: Any  # a torchvision model: its parts are typed loosely

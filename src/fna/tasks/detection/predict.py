@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fna.config import Config
+from fna.config.config import Config
 from fna.data.reading.box_dataset import BoxEntry, Resize, collate
 from fna.files import write_json
 from fna.tasks.detection.detectors import Detector

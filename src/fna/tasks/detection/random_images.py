@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from fna.arch.arch import HW
-from fna.config import RETINANET_SHORT_SIDE, Augment, Config
+from fna.config.config import Config
+from fna.config.resolved import RETINANET_SHORT_SIDE
+from fna.config.sections import Augment
 from fna.tasks.detection.detectors import detector_for
 from fna.tasks.detection.task import Detection, sizing
 from fna.tasks.task import Batch

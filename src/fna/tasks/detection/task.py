@@ -7,8 +7,9 @@ from torch import Tensor
 
 from fna.arch.arch import HW
 from fna.arch.heads import DetectorKind
-from fna.config import Augment, Config
-from fna.config import Detection as DetectionConfig
+from fna.config.config import Config
+from fna.config.sections import Augment
+from fna.config.sections import Detection as DetectionConfig
 from fna.data.reading.box_dataset import BoxAugment, DetectionDataset, Resize, collate
 from fna.data.samples import BoxSample, DetectionData
 from fna.errors import UserError

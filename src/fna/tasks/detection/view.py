@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from fna.arch.arch import HW
-from fna.config import Config
+from fna.config.config import Config
 from fna.data.samples import BoxSample, Colour
 from fna.tasks.detection.drawing import box_colours, draw_boxes
 from fna.tasks.detection.predict import DRAWN_SCORE, predict_boxes

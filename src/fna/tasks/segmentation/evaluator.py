@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from fna.config import Evaluate
+from fna.config.sections import Evaluate
 from fna.data.samples import IGNORE
 from fna.tasks.task import Batch
 

@@ -5,7 +5,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-from fna.config import Config, Evaluate
+from fna.config.config import Config
+from fna.config.sections import Evaluate
 from fna.tasks.drawing import class_colours, save_picture
 from fna.tasks.segmentation.drawing import mask_picture, overlay
 from fna.tasks.segmentation.evaluator import predict_classes

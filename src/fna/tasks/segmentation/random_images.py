@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from fna.arch.arch import HW
-from fna.config import Augment, Config
+from fna.config.config import Config
+from fna.config.sections import Augment
 from fna.tasks.segmentation.task import Segmentation
 from fna.tasks.task import Batch
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from fna.config import Augment, Config
+from fna.config.config import Config
+from fna.config.sections import Augment
 from fna.data.reading import dataset
 from fna.data.samples import IGNORE, Sample, SegmentationData
 from fna.nn.repeatable import cross_entropy

@@ -7,7 +7,8 @@ from PIL import Image
 from torch import Tensor
 
 from fna.arch.arch import HW
-from fna.config import Config, Evaluate
+from fna.config.config import Config
+from fna.config.sections import Evaluate
 from fna.data.reading.images import read_mask
 from fna.data.samples import IGNORE, Colour, Sample
 from fna.tasks.drawing import class_colours
