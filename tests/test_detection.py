@@ -191,7 +191,7 @@ def test_frozen_norms_keep_the_statistics_of_the_backbone(data: Path, tmp_path: 
         ({"task": "seg"}, "task|det"),
         (
             {"head": "deeplabv3"},
-            "'deeplabv3' does not fit the task 'det'; its heads are ssdlite, ssdlite_fpn, retinanet",
+            "'deeplabv3' does not fit the task 'det'; its heads are ssdlite, retinanet, ssdlite_fpn",
         ),
         ({"output_stride": 16}, "output_stride is 16, but the head ssdlite needs 32"),
         ({"adapt": {"batch": 1}}, "ssdlite needs batches of at least 2"),

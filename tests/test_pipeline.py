@@ -246,6 +246,15 @@ def test_in_a_run_the_backbone_of_a_design_may_be_edited_but_not_what_is_around_
             pipeline.execute(verb, job, arch)
 
 
+def test_a_design_says_whether_images_are_resized(data: Path, tmp_path: Path) -> None:
+    changes: tuple[dict[str, Any], ...] = ({}, {"imgsz": (24, 32)}, {"imgsz": 24, "detection": {"short_side": 40}})
+    designs = [
+        Design.load(pipeline.start("train", data, tmp_path / "run", config(**how)).run.folder) for how in changes
+    ]
+    assert [design.resize for design in designs] == [False, True, True], "a short side is for boxes alone"
+    assert [design.imgsz for design in designs[1:]] == [(24, 32), (24, 24)]
+
+
 def test_an_architecture_that_cannot_be_trained_is_refused_before_a_folder_is_made(data: Path, tmp_path: Path) -> None:
     arch = zoo.lookup("mobilenet_v2_w010")
     fewer = replace(arch, stages=arch.stages[:-1])

@@ -68,3 +68,14 @@ def test_designs_architectures_and_names_are_found(tmp_path: Path) -> None:
     assert find(tmp_path / "arch.json") == find("fna_deeplabv3_w035") == find_arch(tmp_path) == DESIGN.arch
     with pytest.raises(UserError, match="cannot read the architecture .*nowhere.json"):
         find(tmp_path / "nowhere.json")
+
+
+def test_a_folder_of_several_budgets_says_which_designs_it_has(tmp_path: Path) -> None:
+    for label in ("0.5G", "0.4G+params=1M"):
+        (tmp_path / f"design-{label}.json").write_text(DESIGN.to_json())
+    with pytest.raises(UserError, match=r"has design-0\.4G\+params=1M\.json, design-0\.5G\.json: name"):
+        find(tmp_path)
+    assert find(tmp_path / "design-0.5G.json") == DESIGN
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty has no design\.json; is it a run folder\?"):
+        Design.load(tmp_path / "empty")

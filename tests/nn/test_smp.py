@@ -69,6 +69,11 @@ def test_a_decoder_gives_the_logits_of_the_librarys_own_model(name: str, output_
         assert torch.equal(ours(features, (64, 96)), theirs(images))
 
 
+def test_a_size_that_the_library_cannot_take_is_said() -> None:
+    with pytest.raises(UserError, match="smp:pan does not take images of 33x33"):
+        count(design("smp:pan", (33, 33)), 5)
+
+
 def test_unet_is_trained_and_loaded_like_any_head(tmp_path: Path) -> None:
     data = draw_data(tmp_path / "data")
     how = configured(TINY, head="smp:unet")

@@ -88,8 +88,17 @@ class Design:
     @staticmethod
     def load(path: str | Path) -> "Design":
         """The design in a JSON file, or that of a run folder."""
-        path = Path(path) / FILE if Path(path).is_dir() else Path(path)
+        path = _in_folder(Path(path)) if Path(path).is_dir() else Path(path)
         return Design.from_json(read_arch_file(path), source=str(path))
+
+
+def _in_folder(folder: Path) -> Path:
+    """The design of a run folder; a UserError names others of its networks where there is none."""
+    if (folder / FILE).is_file():
+        return folder / FILE
+    others = sorted(file.name for pattern in ("design-*.json", "arch*.json") for file in folder.glob(pattern))
+    hint = f"it has {', '.join(others)}: name one of these files" if others else "is it a run folder?"
+    raise UserError(f"{folder} has no {FILE}; {hint}")
 
 
 def _from_data(data: Any) -> Design:

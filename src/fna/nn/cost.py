@@ -10,6 +10,7 @@ from fna.arch.heads import OutsideHead
 from fna.arch.plain import AnyArch, PlainBackbone
 from fna.cost import count as cost
 from fna.cost.count import Count, check_imgsz
+from fna.errors import UserError
 from fna.nn.count import count_module
 from fna.nn.network import build
 from fna.nn.plain import build_features
@@ -30,8 +31,16 @@ def count_backbone(arch: AnyArch, imgsz: HW, output_stride: int = 32) -> Count:
 
 @cache
 def _count_module(design: Design, classes: int) -> Count:
-    """Counted on the meta device, so that no number is computed whatever the size."""
-    return count_module(build(design, classes, random_seed=0).to("meta"), design.imgsz)
+    """Counted on the meta device, so that no number is computed whatever the size.
+
+    Raises UserError where a module of another library does not take images of the design's size.
+    """
+    network = build(design, classes, random_seed=0).to("meta")
+    try:
+        return count_module(network, design.imgsz)
+    except RuntimeError as error:
+        height, width = design.imgsz
+        raise UserError(f"{design.head} does not take images of {height}x{width} ({error}); choose others") from error
 
 
 @cache

@@ -213,10 +213,9 @@ class CheckedTask:
         return None
 
     def design(self, seed: str, arch: AnyArch) -> Design:
-        """The configured head on the backbone; images are resized where a size, and no short side, says so."""
+        """The configured head on the backbone; images are resized where --imgsz says to what."""
         config = self.config
-        resize = config.imgsz is not None and config.detection.short_side is None
-        return Design(seed, arch, config.head_kind, config.output_stride, self.imgsz, resize)
+        return Design(seed, arch, config.head_kind, config.output_stride, self.imgsz, resize=config.imgsz is not None)
 
     def splits(self, replica: int = 0) -> tuple[Sequence[Any], Sequence[Any]]:
         """Disjoint random parts of the training set (paper 4.1, 4.2)."""

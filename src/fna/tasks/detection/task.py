@@ -1,12 +1,15 @@
 """Object detection: losses of a detector, COCO average precision."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from fna.arch.arch import HW
+from fna.arch.design import Design
 from fna.arch.heads import DetectorKind
+from fna.arch.plain import AnyArch
 from fna.config.config import Config
 from fna.config.sections import Augment
 from fna.config.sections import Detection as DetectionConfig
@@ -44,6 +47,10 @@ class Detection(CheckedTask):
     def settings(self) -> dict[str, Any]:
         """How images are sized, and how outputs become boxes."""
         return self.config.detection.model_dump(mode="json")
+
+    def design(self, seed: str, arch: AnyArch) -> Design:
+        """The configured head on the backbone; images for a short side keep their proportions."""
+        return replace(super().design(seed, arch), resize=self.resize.exact is not None)
 
     def counted(self) -> str:
         """Boxes of each split."""
