@@ -18,7 +18,7 @@ from fna.arch.arch import Arch
 from fna.arch.design import Design
 from fna.config.config import Config
 from fna.config.files import from_data, load_config, recipe_path
-from fna.pipeline import load_seed
+from fna.jobs import load_seed
 from fna.runs.run import Run
 from fna.runs.steps import each_step
 from fna.study.projection import PAPER_DATA

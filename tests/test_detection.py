@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from drawn import assert_equal_weights, configured, stop_at
 from drawn_boxes import TINY_BOXES, draw_boxes
-from fna import pipeline
+from fna import jobs, pipeline
 from fna.arch.design import Design
 from fna.arch.heads import describe
 from fna.arch.zoo import mobilenet_v2
@@ -45,7 +45,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished `fna adapt` run; its budget is below the seed's 4.15 M, so on no machine is the seed kept."""
-    job = pipeline.start("adapt", data, tmp_path_factory.mktemp("runs") / "a", config(budget=["4.1M"]))
+    job = jobs.start("adapt", data, tmp_path_factory.mktemp("runs") / "a", config(budget=["4.1M"]))
     return pipeline.execute("adapt", job)
 
 
@@ -131,12 +131,12 @@ def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_weights(
     data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     total = count_losses(data, tmp_path, monkeypatch) if at < 0 else 0
-    job = pipeline.start("adapt", data, tmp_path / "stopped", config())
+    job = jobs.start("adapt", data, tmp_path / "stopped", config(budget=["4.1M"]))
     with monkeypatch.context() as patch:
         stop_at(patch, Detection, total + at if at < 0 else at)
         with pytest.raises(Interrupted):
             pipeline.execute("adapt", job)
-    verb, job, arch = pipeline.reopen(job.run.folder)
+    verb, job, arch = jobs.reopen(job.run.folder)
     resumed = pipeline.execute(verb, job, arch)
     assert timeless(resumed) == timeless(finished)
     assert_equal_weights(resumed, finished)
@@ -146,7 +146,7 @@ def count_losses(data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> i
     """How often a whole run computes losses."""
     with monkeypatch.context() as patch:
         counter = stop_at(patch, Detection, -1)
-        pipeline.execute("adapt", pipeline.start("adapt", data, folder / "counted", config()))
+        pipeline.execute("adapt", jobs.start("adapt", data, folder / "counted", config(budget=["4.1M"])))
     return -1 - counter[0]
 
 
@@ -159,7 +159,7 @@ def test_retinanet_with_alphas_and_its_own_settings(data: Path, tmp_path: Path) 
         "search": {"method": "alphas", "alpha_interval": 2, "replicas": 1, "milestones": [0.5], "norm": "plain"},
         "adapt": {"epochs": 0.5, "milestones": [0.5], "norm": "frozen", "clip": 10, "batch": 2},
     }
-    run = pipeline.execute("adapt", pipeline.start("adapt", data, tmp_path / "r", config(**changes)))
+    run = pipeline.execute("adapt", jobs.start("adapt", data, tmp_path / "r", config(**changes)))
     assert json.loads((run / "train/metrics.json").read_text())["steps"] == 3, (
         "half an epoch of 12 images in batches of 2"
     )
@@ -172,14 +172,14 @@ def test_retinanet_with_alphas_and_its_own_settings(data: Path, tmp_path: Path) 
 
 def test_rmsprop_with_large_eps_is_what_ssdlite_was_trained_with(data: Path, tmp_path: Path) -> None:
     how = {"optimizer": "rmsprop", "optimizer_eps": 1.0, "lr": 0.05}
-    run = pipeline.execute("train", pipeline.start("train", data, tmp_path / "t", config(adapt=how)))
+    run = pipeline.execute("train", jobs.start("train", data, tmp_path / "t", config(adapt=how)))
     rows = (run / "train/metrics.csv").read_text().splitlines()
     assert all(float(row.split(",")[1]) < 100 for row in rows[1:])
 
 
 def test_frozen_norms_keep_the_statistics_of_the_backbone(data: Path, tmp_path: Path) -> None:
     frozen = {"norm": "frozen", "refresh_steps": 0}
-    run = pipeline.execute("train", pipeline.start("train", data, tmp_path / "t", config(adapt=frozen)))
+    run = pipeline.execute("train", jobs.start("train", data, tmp_path / "t", config(adapt=frozen)))
     after = load_file(run / "train/last.safetensors")
     assert bool((after["backbone.stem.norm.running_mean"] == 0).all()), "as at their random start"
     assert not bool((after["head.last.norm.running_mean"] == 0).all()), "norms of the head learn"
@@ -204,7 +204,7 @@ def test_what_does_not_go_together_is_one_clear_error(
     data: Path, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        pipeline.start("adapt", data, tmp_path / "e", config(**changes))
+        jobs.start("adapt", data, tmp_path / "e", config(**changes))
     assert not (tmp_path / "e").exists()
 
 
@@ -253,7 +253,7 @@ def test_a_detector_of_any_size_is_trained_evaluated_and_used_unpadded(
     data: Path, tmp_path: Path, head: str, imgsz: str
 ) -> None:
     changes: dict[str, Any] = {"head": head, "imgsz": imgsz, "adapt": {"augment": {"flip": True}}}
-    run = pipeline.execute("train", pipeline.start("train", data, tmp_path / "t", config(**changes)))
+    run = pipeline.execute("train", jobs.start("train", data, tmp_path / "t", config(**changes)))
     network = load(run / "train/best.safetensors")
     hw = network.info.design.imgsz
     assert hw == ((272, 272) if imgsz == "272" else (33, 47))

@@ -27,6 +27,8 @@ ORDER = [
     "train",
     "search",
     "use report",
+    "jobs",
+    "derivation",
     "pipeline flags config_reference",
     "tasks.contract",
     "__init__",

@@ -11,7 +11,7 @@ from benchmarks.modelopt_fastnas import command, pruning, rows
 from benchmarks.modelopt_fastnas.pruning import changes, madds, widths
 from benchmarks.modelopt_fastnas.training import fine_tune, with_samples
 from drawn import TINY, draw_data
-from fna import pipeline
+from fna import jobs
 from fna.config.files import from_data
 from fna.errors import UserError
 from fna.nn.layers import ConvNormActivation
@@ -26,15 +26,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def job(data: Path, tmp_path: Path) -> pipeline.Job:
-    return pipeline.start("train", data, tmp_path / "run", from_data(TINY))
+def job(data: Path, tmp_path: Path) -> jobs.Job:
+    return jobs.start("train", data, tmp_path / "run", from_data(TINY))
 
 
-def network_of(job: pipeline.Job) -> Network:
+def network_of(job: jobs.Job) -> Network:
     return remapped(job.run.config, job.task, job.seed, job.design(job.seed.arch))[0]
 
 
-def test_fine_tuning_a_made_network_is_that_of_fna_adapt_to_the_bit(job: pipeline.Job) -> None:
+def test_fine_tuning_a_made_network_is_that_of_fna_adapt_to_the_bit(job: jobs.Job) -> None:
     network = network_of(job)
     with job.run.ledger("theirs"):
         expected = adapt(job.run, job.task, job.seed, job.design(job.seed.arch), "theirs")
@@ -47,7 +47,7 @@ def test_fine_tuning_a_made_network_is_that_of_fna_adapt_to_the_bit(job: pipelin
     assert found["last"] == pytest.approx(expected["last"]["score"], abs=1e-6)
 
 
-def test_a_second_fine_tuning_sees_other_batches_and_a_finished_one_is_not_repeated(job: pipeline.Job) -> None:
+def test_a_second_fine_tuning_sees_other_batches_and_a_finished_one_is_not_repeated(job: jobs.Job) -> None:
     with job.run.ledger("trainings"):
         for training, replica in (("first", 0), ("second", 1)):
             fine_tune(job.run, job.task, network_of(job), training, replica)
@@ -62,7 +62,7 @@ def test_a_second_fine_tuning_sees_other_batches_and_a_finished_one_is_not_repea
     assert torch.equal(untouched.head.score.conv.weight, before)  # type: ignore[union-attr]
 
 
-def test_subnets_are_judged_on_the_given_images_alone(job: pipeline.Job) -> None:
+def test_subnets_are_judged_on_the_given_images_alone(job: jobs.Job) -> None:
     learn, held = job.task.splits()
     judging = with_samples(job.task, val=held[:2])
     pixels = sum(sum(row) for row in evaluate(job.run, judging, network_of(job)).result()["confusion"])
@@ -144,7 +144,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_written(
 
 
 @pytest.mark.filterwarnings("ignore")  # ModelOpt's own, and those of what it imports
-def test_fastnas_prunes_the_one_layer_that_the_score_does_not_miss(job: pipeline.Job, tmp_path: Path) -> None:
+def test_fastnas_prunes_the_one_layer_that_the_score_does_not_miss(job: jobs.Job, tmp_path: Path) -> None:
     pytest.importorskip("modelopt", reason="ModelOpt is not installed (docs/studies.md)")
     network, free = network_of(job), "backbone.stages.5.1.expand"
 

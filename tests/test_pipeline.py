@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from drawn import TINY, assert_equal_weights, configured, draw_data, stop_at
-from fna import pipeline
+from fna import jobs, pipeline
 from fna.arch import zoo
 from fna.arch.design import Design
 from fna.arch.heads import parse_head
@@ -46,7 +46,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished `fna adapt` run."""
-    job = pipeline.start("adapt", data, tmp_path_factory.mktemp("runs") / "a", config(budget=BUDGET))
+    job = jobs.start("adapt", data, tmp_path_factory.mktemp("runs") / "a", config(budget=BUDGET))
     return pipeline.execute("adapt", job)
 
 
@@ -72,7 +72,7 @@ def test_the_derived_network_costs_no_more_than_its_seed(finished: Path) -> None
 
 
 def test_the_same_random_seed_gives_the_same_weights(data: Path, finished: Path, tmp_path: Path) -> None:
-    again = pipeline.execute("adapt", pipeline.start("adapt", data, tmp_path / "again", config(budget=BUDGET)))
+    again = pipeline.execute("adapt", jobs.start("adapt", data, tmp_path / "again", config(budget=BUDGET)))
     assert (again / "design.json").read_text() == (finished / "design.json").read_text()
     assert_equal_weights(again, finished)
 
@@ -85,7 +85,7 @@ def test_norms_after_dropout_are_refreshed_alike_with_the_same_random_seed(data:
 def test_where_no_change_earns_its_cost_the_seed_is_kept_and_trained_once(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job = pipeline.start("adapt", data, tmp_path / "c", config(search={"caution": 1e6}))
+    job = jobs.start("adapt", data, tmp_path / "c", config(search={"caution": 1e6}))
     run = pipeline.execute("adapt", job)
     assert Design.load(run / "design.json").arch == job.seed.arch
     assert (run / "train/metrics.json").is_file()
@@ -95,7 +95,7 @@ def test_where_no_change_earns_its_cost_the_seed_is_kept_and_trained_once(
 
 def test_another_random_seed_gives_other_weights(data: Path, finished: Path, tmp_path: Path) -> None:
     arch = str(finished / "design.json")
-    other = pipeline.execute("train", pipeline.start("train", data, tmp_path / "b", config(seed=1), arch), arch)
+    other = pipeline.execute("train", jobs.start("train", data, tmp_path / "b", config(seed=1), arch), arch)
     one, two = weights(finished), weights(other)
     assert not torch.equal(one["head.score.conv.weight"], two["head.score.conv.weight"])
 
@@ -105,12 +105,12 @@ def test_another_random_seed_gives_other_weights(data: Path, finished: Path, tmp
 def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_weights(
     data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    job = pipeline.start("adapt", data, tmp_path / "stopped", config(budget=BUDGET))
+    job = jobs.start("adapt", data, tmp_path / "stopped", config(budget=BUDGET))
     with monkeypatch.context() as patch:
         stop_at(patch, Segmentation, at)
         with pytest.raises(Interrupted):
             pipeline.execute("adapt", job)
-    verb, job, arch = pipeline.reopen(job.run.folder)
+    verb, job, arch = jobs.reopen(job.run.folder)
     resumed = pipeline.execute(verb, job, arch)
     assert timeless(resumed) == timeless(finished)
     assert_equal_weights(resumed, finished)
@@ -120,11 +120,11 @@ def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_weights(
 
 
 def test_a_run_killed_before_it_was_described_goes_on(data: Path, tmp_path: Path) -> None:
-    run = pipeline.start("train", data, tmp_path / "begun", config(), "seed").run.folder
+    run = jobs.start("train", data, tmp_path / "begun", config(), "seed").run.folder
     described = {name: (run / name).read_text() for name in ("dataset.json", "seed.json", "seed-design.json")}
     for name in described:
         (run / name).unlink()
-    verb, job, arch = pipeline.reopen(run)
+    verb, job, arch = jobs.reopen(run)
     pipeline.execute(verb, job, arch)
     assert {name: (run / name).read_text() for name in described} == described
     assert (run / "report.md").is_file()
@@ -141,7 +141,7 @@ def test_a_run_killed_after_its_last_step_only_writes_what_is_missing(finished: 
         "search/1/logits.json",
     ):
         (run / name).unlink()
-    verb, job, arch = pipeline.reopen(run)
+    verb, job, arch = jobs.reopen(run)
     pipeline.execute(verb, job, arch)
     assert (run / "train/metrics.json").read_text() == (finished / "train/metrics.json").read_text()
     assert timeless(run) == timeless(finished)
@@ -177,7 +177,7 @@ def test_a_killed_process_resumes_to_the_same_weights(data: Path, tmp_path: Path
 
 def test_the_papers_search_moves_the_alphas_and_writes_them_over_time(data: Path, tmp_path: Path) -> None:
     paper = {"method": "alphas", "share": False, "norm": "plain", "replicas": 1, "alpha_lr": 0.1}
-    run = pipeline.execute("search", pipeline.start("search", data, tmp_path / "p", config(search=paper)))
+    run = pipeline.execute("search", jobs.start("search", data, tmp_path / "p", config(search=paper)))
     rows = read_metrics(run / "search/0/alphas.csv")
     assert len(rows) == 2  # three epochs, alphas from the second
     columns = [name for name in rows[0] if name.startswith("stages.1.0.")]
@@ -190,7 +190,7 @@ def test_the_papers_search_moves_the_alphas_and_writes_them_over_time(data: Path
 def test_a_heavy_cost_weight_searches_out_the_cheapest_network(data: Path, tmp_path: Path) -> None:
     paper = {"method": "alphas", "replicas": 1, "alpha_lr": 0.3, "cost_weight": 1e5, "epochs": 25}
     paper |= {"alpha_clip": 0, "expansions": [3, 6]}
-    run = pipeline.execute("search", pipeline.start("search", data, tmp_path / "p", config(search=paper)))
+    run = pipeline.execute("search", jobs.start("search", data, tmp_path / "p", config(search=paper)))
     found = Design.load(run / "design.json").arch
     assert {str(op) for stage in found.stages[1:] for op in stage.layers} == {"k3_e3"}
     assert [len(stage.layers) for stage in found.stages] == [1] * 7
@@ -199,7 +199,7 @@ def test_a_heavy_cost_weight_searches_out_the_cheapest_network(data: Path, tmp_p
 def test_several_budgets_come_from_one_search_and_none_is_exceeded(data: Path, finished: Path, tmp_path: Path) -> None:
     seed = json.loads((finished / "seed.json").read_text())["cost"]["madds"]
     texts = [str(int(seed * share)) for share in (0.97, 0.99)]
-    job = pipeline.start("search", data, tmp_path / "b", config(budget=texts))
+    job = jobs.start("search", data, tmp_path / "b", config(budget=texts))
     run = pipeline.execute("search", job)
     costs = [job.count(Design.load(run / f"design-{text}.json").arch).madds for text in texts]
     assert all(cost <= int(text) for cost, text in zip(costs, texts, strict=True))
@@ -212,7 +212,7 @@ def test_further_budgets_leave_the_first_architecture_alone(finished: Path, tmp_
     seed = json.loads((run / "seed.json").read_text())["cost"]["madds"]
     before, budget = (run / "design.json").read_text(), str(int(0.97 * seed))
     pipeline.derive_again(run, budget)
-    job = pipeline.reopen(run)[1]
+    job = jobs.reopen(run)[1]
     assert job.count(Design.load(run / f"design-{budget}.json").arch).madds <= int(budget)
     assert (run / "design.json").read_text() == before
 
@@ -223,7 +223,7 @@ def test_an_architecture_edited_by_hand_is_the_one_that_is_trained(data: Path, f
     shutil.rmtree(run / "train")
     edited = zoo.lookup("fna_deeplabv3_w010")
     (run / "design.json").write_text(Design.load(run).with_arch(edited).to_json())
-    verb, job, arch = pipeline.reopen(run)
+    verb, job, arch = jobs.reopen(run)
     pipeline.execute(verb, job, arch)
     assert Design.load(run / "train/design.json").arch == edited
 
@@ -241,7 +241,7 @@ def test_in_a_run_the_backbone_of_a_design_may_be_edited_but_not_what_is_around_
     )
     for edited in edits:
         (run / "design.json").write_text(edited.to_json())
-        verb, job, arch = pipeline.reopen(run)
+        verb, job, arch = jobs.reopen(run)
         with pytest.raises(UserError, match=r"design\.json has another head, output stride or image size than its run"):
             pipeline.execute(verb, job, arch)
 
@@ -268,7 +268,7 @@ def test_an_architecture_that_cannot_be_trained_is_refused_before_a_folder_is_ma
     ):
         (tmp_path / "mine.json").write_text(wrong.to_json())
         with pytest.raises(UserError, match=words):
-            pipeline.start("train", data, tmp_path / "run", config(**how), str(tmp_path / "mine.json"))
+            jobs.start("train", data, tmp_path / "run", config(**how), str(tmp_path / "mine.json"))
         assert not (tmp_path / "run").exists()
 
 
@@ -280,13 +280,13 @@ def test_a_design_is_trained_as_it_says_and_again_without_its_file(
     (tmp_path / "mine.json").write_text(given.to_json())
     # The head of the configuration gives way to the design's.
     how = config(head="deeplabv3")
-    job = pipeline.start("train", data, tmp_path / "run", how, str(tmp_path / "mine.json"))
+    job = jobs.start("train", data, tmp_path / "run", how, str(tmp_path / "mine.json"))
     with monkeypatch.context() as patch:
         stop_at(patch, Segmentation, 4)
         with pytest.raises(Interrupted):
             pipeline.execute("train", job, str(tmp_path / "mine.json"))
     (tmp_path / "mine.json").unlink()
-    verb, job, text = pipeline.reopen(tmp_path / "run")
+    verb, job, text = jobs.reopen(tmp_path / "run")
     pipeline.execute(verb, job, text)
     trained = load(tmp_path / "run").info.design
     assert trained == replace(given, seed="none")
@@ -294,13 +294,13 @@ def test_a_design_is_trained_as_it_says_and_again_without_its_file(
 
 
 def test_a_budget_below_the_smallest_network_names_the_smallest(data: Path, tmp_path: Path) -> None:
-    job = pipeline.start("search", data, tmp_path / "b", config(budget=["1000"]))
+    job = jobs.start("search", data, tmp_path / "b", config(budget=["1000"]))
     with pytest.raises(UserError, match=r"below the smallest network of this space, 0\.\d+ G"):
         pipeline.execute("search", job)
 
 
 def test_a_run_folder_is_never_overwritten(data: Path, tmp_path: Path) -> None:
-    folders = [pipeline.start("train", data, tmp_path / "r", config()).run.folder.name for _ in range(3)]
+    folders = [jobs.start("train", data, tmp_path / "r", config()).run.folder.name for _ in range(3)]
     assert folders == ["r", "r-2", "r-3"]
 
 
@@ -336,11 +336,11 @@ def test_data_with_errors_is_refused_before_a_folder_is_made(tmp_path: Path) -> 
     folder = draw_data(tmp_path / "scenes")
     (folder / "masks/train/3.png").unlink()
     with pytest.raises(UserError, match="fna check"):
-        pipeline.start("train", folder, tmp_path / "r", config())
+        jobs.start("train", folder, tmp_path / "r", config())
     assert not (tmp_path / "r").exists()
 
 
 def test_any_architecture_can_be_trained_by_name(data: Path, tmp_path: Path) -> None:
     arch = "fna_deeplabv3_w010"
-    run = pipeline.execute("train", pipeline.start("train", data, tmp_path / "r", config(), arch), arch)
+    run = pipeline.execute("train", jobs.start("train", data, tmp_path / "r", config(), arch), arch)
     assert Design.load(run / "train/design.json").arch == zoo.lookup(arch)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from drawn import TINY, configured, draw_data
 from drawn_boxes import TINY_BOXES, draw_boxes
-from fna import pipeline
+from fna import jobs, pipeline
 from fna.arch.design import Design
 from fna.arch.plain import PlainBackbone
 from fna.cli.main import main
@@ -43,7 +43,7 @@ def boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "r"
-    return pipeline.execute("train", pipeline.start("train", scenes, out, config()))
+    return pipeline.execute("train", jobs.start("train", scenes, out, config()))
 
 
 def weights_file(tmp_path: Path, **changes: Any) -> Path:
@@ -69,7 +69,7 @@ def test_the_run_folder_holds_the_backbone_and_what_comes_from_it(trained: Path,
 
 
 def test_weights_are_trained_and_norms_see_the_data(trained: Path) -> None:
-    job = pipeline.reopen(trained)[1]
+    job = jobs.reopen(trained)[1]
     start = remapped(job.run.config, job.task, job.seed, job.design(job.seed.arch))[0].state_dict()
     end = load_file(trained / "train/last.safetensors")
     assert end.keys() == start.keys()
@@ -87,7 +87,7 @@ def test_the_trained_backbone_can_be_taken_alone(trained: Path) -> None:
 @pytest.mark.parametrize("head", ["deeplabv3plus", "retinanet", "ssdlite"])
 def test_every_head_trains_and_predicts(head: str, scenes: Path, boxes: Path, tmp_path: Path) -> None:
     data, base = (scenes, TINY) if head == "deeplabv3plus" else (boxes, TINY_BOXES)
-    job = pipeline.start("train", data, tmp_path / "r", config(base, head=head))
+    job = jobs.start("train", data, tmp_path / "r", config(base, head=head))
     run = pipeline.execute("train", job)
     assert 0 <= pipeline.validate(run)["score"] <= 1
     image = next(iter(sorted(data.rglob("val/*.png"))))
@@ -96,7 +96,7 @@ def test_every_head_trains_and_predicts(head: str, scenes: Path, boxes: Path, tm
 
 def test_a_file_with_timms_names_is_where_training_starts(tmp_path: Path) -> None:
     file = weights_file(tmp_path, **{"classifier.weight": None, "classifier.bias": None})
-    seed = pipeline.load_seed(config(weights=str(file)))
+    seed = jobs.load_seed(config(weights=str(file)))
     model = timm.create_model("lcnet_050").eval()
     model.load_state_dict(load_file(file), strict=False)
     features = build_features(NAME).eval()
@@ -109,14 +109,14 @@ def test_a_file_with_timms_names_is_where_training_starts(tmp_path: Path) -> Non
 
 def test_a_trained_network_is_a_seed_for_the_same_backbone(trained: Path) -> None:
     file = trained / "train/last.safetensors"
-    seed = pipeline.load_seed(config(weights=str(file)))
+    seed = jobs.load_seed(config(weights=str(file)))
     written = load_file(file)
-    job = pipeline.reopen(trained)[1]
+    job = jobs.reopen(trained)[1]
     start = remapped(job.run.config, job.task, seed, job.design(seed.arch))[0].backbone.state_dict()
     assert start
     assert all(torch.equal(tensor, written[f"backbone.{name}"]) for name, tensor in start.items())
     with pytest.raises(UserError, match="holds timm:lcnet_050, but the backbone is timm:resnet18"):
-        pipeline.load_seed(config(weights=str(file)).model_copy(update={"backbone": "timm:resnet18"}))
+        jobs.load_seed(config(weights=str(file)).model_copy(update={"backbone": "timm:resnet18"}))
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,16 @@ def test_a_file_of_another_model_names_what_does_not_fit(
     changes: dict[str, Any], words: list[str], tmp_path: Path
 ) -> None:
     with pytest.raises(UserError) as caught:
-        pipeline.load_seed(config(weights=str(weights_file(tmp_path, **changes))))
+        jobs.load_seed(config(weights=str(weights_file(tmp_path, **changes))))
     assert [word for word in words if word not in str(caught.value)] == []
 
 
 def test_input_statistics_are_timms_unless_given() -> None:
-    assert pipeline.load_seed(config()).mean == (0.485, 0.456, 0.406)
+    assert jobs.load_seed(config()).mean == (0.485, 0.456, 0.406)
     # MobileViT's images are only scaled to [0, 1] (arXiv 2110.02178, as timm has it).
-    seed = pipeline.load_seed(config().model_copy(update={"backbone": "timm:mobilevit_xxs"}))
+    seed = jobs.load_seed(config().model_copy(update={"backbone": "timm:mobilevit_xxs"}))
     assert (seed.mean, seed.std) == ((0, 0, 0), (1, 1, 1))
-    assert pipeline.load_seed(config(mean=[0.1, 0.2, 0.3])).mean == (0.1, 0.2, 0.3)
+    assert jobs.load_seed(config(mean=[0.1, 0.2, 0.3])).mean == (0.1, 0.2, 0.3)
 
 
 def test_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,13 +153,13 @@ def test_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(UserError, match=r"timm:lcnet_050 could not be had .*no network.* --weights path/to/lcnet_050"):
-        pipeline.load_seed(config(weights="DEFAULT"))
+        jobs.load_seed(config(weights="DEFAULT"))
 
 
 @pytest.mark.parametrize("verb", ["adapt", "search"])
 def test_a_plain_backbone_is_not_searched(verb: str, scenes: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="needs a MobileNetV2-like seed .*fna train trains it as it is"):
-        pipeline.start(verb, scenes, tmp_path / "r", config())
+        jobs.start(verb, scenes, tmp_path / "r", config())
     assert not (tmp_path / "r").exists()
 
 
@@ -174,6 +174,6 @@ def test_an_output_stride_that_it_cannot_have_is_refused_before_anything_is_writ
 
 def test_no_other_architecture_is_trained_from_a_plain_backbone(scenes: Path, trained: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--arch mobilenet_v2: timm:lcnet_050 is trained as it is"):
-        pipeline.start("train", scenes, tmp_path / "r", config(), "mobilenet_v2")
+        jobs.start("train", scenes, tmp_path / "r", config(), "mobilenet_v2")
     with pytest.raises(UserError, match="has no layers as data; fna train --backbone timm:lcnet_050"):
-        pipeline.start("train", scenes, tmp_path / "r", configured(TINY), str(trained / "train/design.json"))
+        jobs.start("train", scenes, tmp_path / "r", configured(TINY), str(trained / "train/design.json"))

@@ -8,7 +8,7 @@ import yaml
 
 from drawn import draw_data
 from drawn_boxes import draw_boxes
-from fna import pipeline
+from fna import jobs, pipeline
 from fna.config.config import Config
 from fna.config.files import from_data, load_config, recipe_names, recipe_path, to_yaml
 
@@ -60,7 +60,7 @@ def shortened(config: Config) -> Config:
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_recipe_makes_a_step_of_every_stage(name: str, data: dict[str, Path], tmp_path: Path) -> None:
     config = load_config(recipe_path(name))
-    job = pipeline.start("adapt", data[config.task], tmp_path / name, shortened(config))
+    job = jobs.start("adapt", data[config.task], tmp_path / name, shortened(config))
     run = pipeline.execute("adapt", job)
     for file in ("search/0/logits.json", "design.json", "train/best.safetensors", "report.md"):
         assert (run / file).is_file(), file

@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.modelopt_fastnas.contest import Contest, contest
 from benchmarks.modelopt_fastnas.pruning import require
 from benchmarks.modelopt_fastnas.rows import markdown
-from fna import pipeline
+from fna import jobs
 from fna.config.config import Config
 from fna.config.files import from_data
 from fna.errors import Interrupted, UserError
@@ -81,8 +81,8 @@ def check(out: Path, given: dict[str, Any], config: Config) -> None:
 def one_random_seed(folder: Path, given: dict[str, Any], config: Config) -> dict[str, Any]:
     """The result of one random seed, from a run folder of its own; what is finished is not done again."""
     if (folder / "seed-design.json").is_file():
-        job = pipeline.reopen(folder, **{key: getattr(config, key) for key in PROCESS_KEYS})[1]
+        job = jobs.reopen(folder, **{key: getattr(config, key) for key in PROCESS_KEYS})[1]
     else:
-        job = pipeline.start("train", given["data"], folder, config)
+        job = jobs.start("train", given["data"], folder, config)
     job.run.again = "the same command"
     return contest(job, Contest(given["order"], given["divisor"], given["score_images"]))

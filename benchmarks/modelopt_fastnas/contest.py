@@ -7,8 +7,8 @@ from benchmarks.modelopt_fastnas.pruning import CALIBRATION_BATCHES, Pruned, mad
 from benchmarks.modelopt_fastnas.training import fine_tune, with_samples
 from fna.cost.budget import Budget
 from fna.files import write_json
+from fna.jobs import Job
 from fna.nn.network import Network, build
-from fna.pipeline import Job
 from fna.tasks.kinds import TASKS
 from fna.train.adapt import adapt, refresh_norms, remapped, stream
 from fna.train.evaluate import evaluate

@@ -14,7 +14,7 @@ from torchvision.models.shufflenetv2 import InvertedResidual, channel_shuffle
 
 from drawn import TINY, configured, draw_data
 from drawn_boxes import TINY_BOXES, draw_boxes
-from fna import pipeline
+from fna import jobs, pipeline
 from fna.arch.arch import placed
 from fna.arch.heads import describe
 from fna.arch.zoo import build
@@ -181,7 +181,7 @@ def test_the_cells_rates_follow_the_output_stride_and_stay_above_zero(
 
 def trained(data: Path, out: Path, config: Config) -> Path:
     """A run of two steps."""
-    return pipeline.execute("train", pipeline.start("train", data, out, config, "seed"), "seed")
+    return pipeline.execute("train", jobs.start("train", data, out, config, "seed"), "seed")
 
 
 BRIEF = {"steps": 2, "refresh_steps": 0, "validate_steps": 2, "batch": 2}

@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from drawn import TINY, configured, draw_data
-from fna import pipeline
+from fna import jobs, pipeline
 from fna.arch.design import Design
 from fna.arch.heads import HEADS, describe, head_from_data, parse_head
 from fna.arch.plain import PlainBackbone
@@ -77,7 +77,7 @@ def test_a_size_that_the_library_cannot_take_is_said() -> None:
 def test_unet_is_trained_and_loaded_like_any_head(tmp_path: Path) -> None:
     data = draw_data(tmp_path / "data")
     how = configured(TINY, head="smp:unet")
-    run = pipeline.execute("train", pipeline.start("train", data, tmp_path / "t", how))
+    run = pipeline.execute("train", jobs.start("train", data, tmp_path / "t", how))
     metrics = json.loads((run / "train/metrics.json").read_text())
     assert metrics["steps"] == 6
     network = load(run)
@@ -90,7 +90,7 @@ def test_from_data_alone_such_a_head_is_not_counted_and_a_search_under_it_is_ref
         count_data(design("smp:unet"), 5)
     data = draw_data(tmp_path / "data")
     with pytest.raises(UserError, match="fna train takes it, searches do not"):
-        pipeline.start("adapt", data, tmp_path / "a", configured(TINY, head="smp:unet"))
+        jobs.start("adapt", data, tmp_path / "a", configured(TINY, head="smp:unet"))
     assert not (tmp_path / "a").exists()
 
 

@@ -21,7 +21,7 @@ from drawn_boxes import draw_boxes
 from fna.config.config import Config
 from fna.cost.count import candidate_madds
 from fna.data.samples import IGNORE
-from fna.pipeline import prepare
+from fna.jobs import prepare
 from fna.runs.run import Run
 from fna.search.search import (
     alpha_step,

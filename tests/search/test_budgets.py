@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from drawn import TINY, configured, draw_data
-from fna import pipeline
+from fna import jobs, pipeline
 from fna.arch.design import Design
 from fna.cost.budget import Budget
 from fna.cost.measure import MEASURES, Measure, cost_of
@@ -19,7 +19,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished search of whole stages, without trials."""
     data = draw_data(tmp_path_factory.mktemp("data") / "scenes")
     config = configured(TINY, search={"swap": "stage", "replicas": 1}, budget=["none"])
-    return pipeline.execute("search", pipeline.start("search", data, tmp_path_factory.mktemp("runs") / "a", config))
+    return pipeline.execute("search", jobs.start("search", data, tmp_path_factory.mktemp("runs") / "a", config))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from drawn import TINY, draw_data, stop_at
-from fna import pipeline
+from fna import derivation, jobs, pipeline
 from fna.arch import zoo
 from fna.arch.arch import Arch, Stage
 from fna.arch.decision import Decision
@@ -25,8 +25,8 @@ from fna.search.trials import Trial, compare, differences, losses
 from searched import result_of
 
 
-def job(data: Path, out: Path, **search: Any) -> pipeline.Job:
-    return pipeline.start("search", data, out, from_data(TINY | {"search": {**TINY["search"], **search}}))
+def job(data: Path, out: Path, **search: Any) -> jobs.Job:
+    return jobs.start("search", data, out, from_data(TINY | {"search": {**TINY["search"], **search}}))
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_a_proposal_has_to_beat_the_seed_by_its_error_where_the_seed_may_be_used
     archs = [larger(work.seed.arch), zoo.build("fna_deeplabv3", 0.1)]
     found = [Trial(arch, (difference,), 0.05) for arch, difference in zip(archs, each, strict=True)]
     limit = Budget({} if seed_fits else {"madds": work.count(work.seed.arch).madds - 1})
-    chosen = pipeline.best_of(work, archs, found, limit)
+    chosen = derivation.best_of(work, archs, found, limit)
     assert chosen == (work.seed.arch if winner is None else archs[winner])
 
 

@@ -10,7 +10,7 @@ import torch
 from small import SEED, write_seed
 
 from drawn import TINY, assert_equal_weights, configured, draw_data, stop_at
-from fna import pipeline
+from fna import jobs
 from fna.cli.main import main as cli
 from fna.errors import Interrupted, UserError
 from fna.report.text import shorten_paths
@@ -163,7 +163,7 @@ def test_only_remapping_puts_the_seeds_weights_into_target_and_super_network(
 ) -> None:
     # Every convolution weight of the seed is 7, which neither distribution gives twice.
     changes = {"weights": str(weights), "search": {"init": start}, "adapt": {"init": start}}
-    config, any_seed, task = pipeline.prepare(data, configured(TINY, **changes))
+    config, any_seed, task = jobs.prepare(data, configured(TINY, **changes))
     seed = searchable(any_seed)
     target, report = remapped(config, task, seed, task.design(seed.name, SEED))
     super_net = super_network(config, task, seed, make_space(task, seed, config.search), 0)

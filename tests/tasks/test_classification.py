@@ -14,7 +14,7 @@ from torchvision.models import mobilenet_v2
 from drawn import assert_equal_weights, configured, stop_at
 from drawn_boxes import draw_boxes
 from drawn_classes import COLOURS, TINY_CLASSES, draw_classes
-from fna import pipeline
+from fna import jobs, pipeline
 from fna.arch import zoo
 from fna.arch.arch import Arch
 from fna.arch.design import Design
@@ -45,7 +45,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished `fna adapt` run."""
-    return pipeline.execute("adapt", pipeline.start("adapt", data, tmp_path_factory.mktemp("runs") / "a", config()))
+    return pipeline.execute("adapt", jobs.start("adapt", data, tmp_path_factory.mktemp("runs") / "a", config()))
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_the_task_and_all_that_depends_on_it_are_found_from_the_data(finished: P
 
 
 def test_images_are_224_pixels_unless_said_otherwise(data: Path, tmp_path: Path) -> None:
-    assert pipeline.start("train", data, tmp_path / "r", config(imgsz=None)).task.imgsz == (224, 224)
+    assert jobs.start("train", data, tmp_path / "r", config(imgsz=None)).task.imgsz == (224, 224)
 
 
 def test_search_and_derivation_keep_to_the_seeds_cost(finished: Path) -> None:
@@ -174,13 +174,13 @@ def test_a_trained_classifier_is_a_seed_whose_classifier_and_last_convolution_ar
 def test_a_training_stopped_by_ctrl_c_resumes_to_the_same_weights(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = pipeline.execute("train", pipeline.start("train", data, tmp_path / "whole", config()))
-    job = pipeline.start("train", data, tmp_path / "stopped", config())
+    whole = pipeline.execute("train", jobs.start("train", data, tmp_path / "whole", config()))
+    job = jobs.start("train", data, tmp_path / "stopped", config())
     with monkeypatch.context() as patch:
         stop_at(patch, Classification, 4)
         with pytest.raises(Interrupted):
             pipeline.execute("train", job)
-    verb, job, arch = pipeline.reopen(job.run.folder)
+    verb, job, arch = jobs.reopen(job.run.folder)
     assert_equal_weights(pipeline.execute(verb, job, arch), whole)
 
 
@@ -196,10 +196,10 @@ def test_what_does_not_go_together_is_one_clear_error(
     data: Path, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        pipeline.start("train", data, tmp_path / "e", config(**changes))
+        jobs.start("train", data, tmp_path / "e", config(**changes))
     assert not (tmp_path / "e").exists()
 
 
 def test_a_classifier_is_not_for_boxes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="head 'classifier' does not fit the task 'det'"):
-        pipeline.start("train", draw_boxes(tmp_path / "b"), tmp_path / "e", config(head="classifier"))
+        jobs.start("train", draw_boxes(tmp_path / "b"), tmp_path / "e", config(head="classifier"))

@@ -124,7 +124,7 @@ def job(verb: str, description: str) -> Callable[[list[str]], int]:
         config = from_data(args)
         if (data is None) == (resume is None):
             raise UserError(f"fna {verb} needs a data folder, or --resume RUN")
-        from fna import pipeline
+        from fna import jobs, pipeline
 
         if resume is not None:
             given = {key for key in PROCESS_KEYS if any(w == f"--{key}" or w.startswith(f"--{key}=") for w in words)}
@@ -133,13 +133,13 @@ def job(verb: str, description: str) -> Callable[[list[str]], int]:
                 raise UserError(
                     f"{others[0]}: a resumed run keeps its own configuration; only {', '.join(PROCESS_KEYS)} may change"
                 )
-            saved_verb, work, arch = pipeline.reopen(resume, **{key: getattr(config, key) for key in given})
+            saved_verb, work, arch = jobs.reopen(resume, **{key: getattr(config, key) for key in given})
             if saved_verb != verb:
                 raise UserError(
                     f"{resume} was made by fna {saved_verb}; go on with: fna {saved_verb} --resume {resume}"
                 )
         else:
-            work = pipeline.start(verb, data, out, config, arch)
+            work = jobs.start(verb, data, out, config, arch)
         pipeline.execute(verb, work, arch)
         return 0
 

@@ -8,7 +8,7 @@ from fna.config.config import Config
 from fna.config.files import from_data
 from fna.errors import UserError
 from fna.flags import config_parser
-from fna.pipeline import prepare
+from fna.jobs import prepare
 from fna.runs.processes import layout
 from fna.study.jobs import execute
 from fna.study.plan import Study, write_plan

@@ -7,7 +7,8 @@ from typing import Any
 from fna.config.config import Config
 from fna.config.files import load_config, recipe_path
 from fna.errors import UserError
-from fna.pipeline import changed, prepare
+from fna.jobs import prepare
+from fna.pipeline import changed
 from fna.study.command import conduct, parsed, random_seeds, study_parser
 from fna.study.plan import Step, Study
 from fna.study.table import Row, write_table

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fna import pipeline
+from fna import jobs, pipeline
 from fna.arch.arch import Arch
 from fna.arch.design import find_arch
 from fna.config.config import Config
@@ -134,7 +134,7 @@ def run_step(study: Study, step: Step, device: str) -> None:
         return
     arch = study.arch_of(step)
     if started(folder):
-        verb, job, arch = pipeline.reopen(folder, **process)
+        verb, job, arch = jobs.reopen(folder, **process)
     else:
         # A process that was killed while it made the folder leaves the beginning of one.
         shutil.rmtree(folder, ignore_errors=True)
@@ -143,7 +143,7 @@ def run_step(study: Study, step: Step, device: str) -> None:
             copy_run(study.folder / same.name, folder)
             return
         verb, config = step.verb, study.config_of(step).model_copy(update=process)
-        job = pipeline.start(verb, study.data_of(step), folder, config, arch)
+        job = jobs.start(verb, study.data_of(step), folder, config, arch)
     job.run.again = study.again
     pipeline.execute(verb, job, arch)
 

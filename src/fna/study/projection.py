@@ -17,8 +17,8 @@ from fna.config.files import load_config, recipe_path
 from fna.cost.count import candidate_madds
 from fna.data.reading.stream import split
 from fna.errors import UserError
+from fna.jobs import load_seed
 from fna.nn.supernet import SuperNet
-from fna.pipeline import load_seed
 from fna.runs.run import Run
 from fna.search.search import (
     Times,

@@ -9,8 +9,8 @@ from fna.config.config import Config
 from fna.cost.budget import Budget
 from fna.cost.count import candidate_madds
 from fna.errors import UserError
+from fna.jobs import prepare
 from fna.nn.cost import count
-from fna.pipeline import prepare
 from fna.report.files import RunFiles
 from fna.search.ranks import spearman
 from fna.search.search import make_space, strategy

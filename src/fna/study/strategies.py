@@ -9,7 +9,7 @@ from fna.arch.design import find_arch
 from fna.arch.layers import LayerOp
 from fna.config.config import Config
 from fna.errors import UserError
-from fna.pipeline import prepare
+from fna.jobs import prepare
 from fna.report.groups import Group
 from fna.search.search import seed_head
 from fna.study.command import conduct, parsed, random_seeds, study_parser

@@ -16,8 +16,8 @@ from fna.config.config import Config
 from fna.config.files import from_data
 from fna.config.resolved import resolved
 from fna.data.layouts.opening import open_data
+from fna.jobs import prepare
 from fna.nn.network import Network
-from fna.pipeline import prepare
 from fna.tasks.kinds import TASKS, TaskKind
 from fna.tasks.task import Batch, Evaluator, Task
 from fna.train.adapt import network_info, remapped

@@ -53,7 +53,7 @@ def remapped(config: Config, task: Task, seed: AnySeed, design: Design) -> tuple
         network.backbone.features.load_state_dict(seed.weights)  # type: ignore[union-attr]
         return network, None
     arch = design.arch
-    assert isinstance(arch, Arch)  # `pipeline.wanted_network` gives a seed with layers no other architecture
+    assert isinstance(arch, Arch)  # `jobs.wanted_network` gives a seed with layers no other architecture
     fresh = network.backbone.state_dict()
     weights, report = remap(seed.arch, seed.weights, arch, fresh, **config.remap.model_dump())
     network.backbone.load_state_dict(weights)
