@@ -21,10 +21,12 @@ from fna.arch import zoo
 from fna.arch.design import Design
 from fna.arch.heads import parse_head
 from fna.config.config import Config
+from fna.config.files import load_config
 from fna.errors import Interrupted, UserError
 from fna.files import read_metrics
 from fna.nn.backbone import Backbone
 from fna.nn.network import Network
+from fna.search.search import make_space
 from fna.tasks.segmentation.task import Segmentation
 from fna.use.load import load
 from fna.weights.checkpoint import ARCH_KEY
@@ -185,6 +187,15 @@ def test_the_papers_search_moves_the_alphas_and_writes_them_over_time(data: Path
     assert any(abs(float(rows[-1][name]) - 1 / len(columns)) > 0.01 for name in columns)
     costs = [row["expected_gmadds"] for row in read_metrics(run / "search/0/metrics.csv") if row["expected_gmadds"]]
     assert len(costs) == 4
+
+
+def test_expansions_of_a_search_may_be_fractions_and_keep_one_name(data: Path, tmp_path: Path) -> None:
+    how = {"depths": [2, 3, 4, 3, 3, 1], "kernels": [3], "expansions": [2.5, 6]}
+    job = pipeline.start("search", data, tmp_path / "r", config(search=how))
+    again = load_config(job.run.folder / "config.yaml")
+    assert list(map(str, again.search.expansions)) == ["2.5", "6"]
+    found = dict(make_space(job.task, job.searched, again.search).searched)
+    assert set(map(str, found["stages.2.1"])) == {"k3_e2.5", "k3_e6", "skip"}
 
 
 def test_a_heavy_cost_weight_searches_out_the_cheapest_network(data: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from fna.arch.heads.kind import option_text
 from fna.config.config import Config
 from fna.config.files import recipe_names
 from fna.config.sections import Section
-from fna.config.types import Budgets, HeadText, ImageSize, MemorySize, Milestones, TaskName, Triple
+from fna.config.types import Budgets, Expansions, HeadText, ImageSize, MemorySize, Milestones, TaskName, Triple
 from fna.files import write_text
 from fna.tasks.kinds import TASKS
 
@@ -26,6 +26,7 @@ WRITTEN = [
     (Triple, "three numbers, joined by commas"),
     (MemorySize, "an amount of memory"),
     (Milestones, "numbers > 0, < 1, joined by commas"),
+    (Expansions, "list of numbers > 0"),
     (TaskName, ", ".join(f"`{name}`" for name in ("auto", *TASKS))),
 ]
 """How people write the values of types that read text in a form of their own."""

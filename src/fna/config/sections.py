@@ -13,7 +13,7 @@ from pydantic import (
     PositiveInt,
 )
 
-from fna.config.types import ImageSize, Milestones, split_commas
+from fna.config.types import Expansions, ImageSize, Milestones, split_commas
 
 
 class Section(BaseModel):
@@ -62,7 +62,7 @@ class Search(Section):
         (), description="layers per searched stage; default: the paper's for the head"
     )
     kernels: tuple[PositiveInt, ...] = Field((3, 5, 7), description="kernel candidates")
-    expansions: tuple[PositiveInt, ...] = Field((3, 6), description="expansion candidates")
+    expansions: Expansions = Field((3, 6), description="expansion candidates")
     norm: Literal["seed", "plain"] = Field(
         "seed", description="super network norms: the seed's scale and shift, or batch statistics alone (the authors)"
     )

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt
 
 from fna.arch.arch import parse_imgsz
 from fna.arch.heads import head_from_data, parse_head
@@ -51,6 +51,8 @@ def split_commas(value: object) -> object:
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
+Expansions = tuple[PositiveInt | PositiveFloat, ...]
+"""Whole numbers stay such, so that a layer has one name."""
 Budgets = Annotated[tuple[str, ...], BeforeValidator(checked_budgets)]
 Triple = Annotated[tuple[float, float, float], BeforeValidator(split_commas)]
 
