@@ -35,7 +35,7 @@ def test_outputs_are_the_input_size_over_the_stride_rounded_up(kernel: int, stri
         assert found == (1, 16, -(-height // stride), -(-width // stride))
 
 
-def test_a_plain_norm_has_neither_parameters_nor_running_statistics() -> None:
+def test_a_bare_norm_has_neither_parameters_nor_running_statistics() -> None:
     part = ConvNormActivation(Conv("", 4, 6, 1), bare_norm=True)
     assert list(part.state_dict()) == ["conv.weight"]
     x = torch.randn(3, 4, 5, 5)

@@ -205,7 +205,7 @@ def test_a_wrong_path_is_an_error(path: Path, words: str) -> None:
         net.path_weights(path)
 
 
-def test_plain_norms_are_in_searched_layers_only_and_forget_the_batch_before() -> None:
+def test_bare_norms_are_in_searched_layers_only_and_forget_the_batch_before() -> None:
     net = segmentation_net(bare_norm=True)
     for name, module in net.named_modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -217,7 +217,7 @@ def test_plain_norms_are_in_searched_layers_only_and_forget_the_batch_before() -
     assert not any(".norm." in n for n in net.path_weights(path) if not n.startswith(("stem.", "stages.0.")))
 
 
-def test_a_plain_norm_takes_the_scale_of_the_weights_away() -> None:
+def test_a_bare_norm_takes_the_scale_of_the_weights_away() -> None:
     net = SuperNet(one_searched_layer(), bare_norm=True).eval()
     randomise(net)
     x = torch.randn(2, 3, 16, 16)

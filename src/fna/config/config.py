@@ -70,7 +70,7 @@ class Config(Section):
         return parse_head(self.head)
 
     @model_validator(mode="after")
-    def _plain_norms_cannot_be_silenced(self) -> Self:
+    def _bare_norms_cannot_be_silenced(self) -> Self:
         if self.remap.depth == "identity" and self.search.norm == "plain":
             raise ValueError("remap.depth 'identity' silences a norm's scale, which search.norm 'plain' does not have")
         return self
