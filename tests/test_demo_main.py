@@ -18,7 +18,7 @@ from fna.weights.checkpoint import load_network
 TINY = Pretraining(size=(32, 32), steps=2, batch=8, warmup_steps=1, val_pictures=8)
 SEARCH = {"epochs": 0.1, "warmup_epochs": 0, "swap_batches": 1, "batch": 4, "kernels": [3, 5], "trials": 0}
 ADAPT = {"steps": 2, "refresh_steps": 1, "batch": 2, "warmup_steps": 1}
-BELOW_THE_SEED = {"seg": ("5.3M",), "det": ("3.7M",)}
+BELOW_THE_SEED = {"seg": ("5.3M",), "det": ("3.65M",)}
 """So on no machine is the seed kept."""
 SCORES = {"seg": "val mIoU", "det": "val AP | val AP50"}
 

@@ -26,6 +26,7 @@ from fna.errors import Interrupted, UserError
 from fna.files import read_metrics
 from fna.nn.backbone import Backbone
 from fna.nn.network import Network
+from fna.report import write_report
 from fna.search.search import make_space
 from fna.tasks.segmentation.task import Segmentation
 from fna.use.load import load
@@ -302,6 +303,18 @@ def test_a_design_is_trained_as_it_says_and_again_without_its_file(
     trained = load(tmp_path / "run").info.design
     assert trained == replace(given, seed="none")
     assert Design.load(tmp_path / "run") == trained
+
+
+def test_a_run_of_before_designs_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "old"
+    folder.mkdir()
+    for name, text in (("config.yaml", "task: seg"), ("run.json", "{}"), ("seed-arch.json", "{}")):
+        (folder / name).write_text(text)
+    before = sorted(file.name for file in folder.iterdir())
+    for read in (jobs.reopen, write_report, pipeline.validate):
+        with pytest.raises(UserError, match="a run of before networks had designs.*run it again"):
+            read(folder)
+    assert sorted(file.name for file in folder.iterdir()) == before
 
 
 def test_a_budget_below_the_smallest_network_names_the_smallest(data: Path, tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 from fna.arch import zoo
 from fna.arch.arch import Arch
 from fna.arch.design import Design, find, find_arch
+from fna.arch.heads import parse_head
 from fna.arch.plain import AnyArch
 from fna.config.config import Config
 from fna.config.resolved import resolved
+from fna.config.types import AUTO
 from fna.cost.budget import Budget
 from fna.cost.count import Count
 from fna.cost.count import count as count_data
@@ -85,6 +87,7 @@ def prepare(data: str | Path, config: Config, arch: str | None = None) -> tuple[
 
 def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: str | None = None) -> Job:
     """Check seed, architecture and data, then make the run folder; nothing is written when one is wrong."""
+    given = config
     config, seed, task = prepare(data, config, arch)
     check_batches(config, verb)
     if verb != "train":
@@ -98,7 +101,25 @@ def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: st
     if verb == "train":
         keep_design(job, arch)
     describe(job)
+    for line in given_way(given, wanted_network(arch, seed), seed):
+        run.note(f"  note: {line}")
     return job
+
+
+def given_way(config: Config, network: Design | AnyArch, seed: AnySeed) -> list[str]:
+    """What a design overrules, a sentence each; and that its own seed gives way to the one that is given."""
+    if not isinstance(network, Design):
+        return []
+    lines = []
+    if config.head != AUTO and parse_head(config.head) != network.head:
+        lines.append(f"head {config.head} gives way to the design's {network.head}")
+    if config.output_stride not in (0, network.output_stride):
+        lines.append(f"output_stride {config.output_stride} gives way to the design's {network.output_stride}")
+    if network.resize and config.imgsz not in (None, network.imgsz):
+        lines.append(f"imgsz {config.imgsz} gives way to the design's {network.imgsz}")
+    if network.seed not in ("none", seed.name):
+        lines.append(f"the design names the seed {network.seed}; what is trained starts from {seed.name}")
+    return lines
 
 
 def check_batches(config: Config, verb: str) -> None:

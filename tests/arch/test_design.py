@@ -48,6 +48,10 @@ def test_a_design_written_by_hand_may_leave_out_options_of_its_head() -> None:
         ({"imgsz": [360]}, ["imgsz must be [height, width]"]),
         ({"imgsz": [0, 480]}, ["imgsz must be a positive whole number, got 0"]),
         ({"resize": 1}, ["resize must be true or false, got 1"]),
+        ({"seed": "a\nb"}, ["seed must be the name of a pretrained network"]),
+        ({"imgsz": [360, 10**20]}, ["imgsz must be at most 65536"]),
+        ({"head": {"kind": "fpn", "width": 10**30}}, ["fpn: width must be"]),
+        ({"head": {"kind": "ssdlite"}, "imgsz": [31, 300]}, ["ssdlite needs images of at least 32 pixels", "31x300"]),
         ({"seeds": []}, ["unknown key in the design 'seeds'", "did you mean 'seed'"]),
         ({"arch": {"format": "fna-arch-1"}}, ["the architecture has no 'stem'"]),
     ],
@@ -79,3 +83,18 @@ def test_a_folder_of_several_budgets_says_which_designs_it_has(tmp_path: Path) -
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"empty has no design\.json; is it a run folder\?"):
         Design.load(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": ' + "9" * 5000 + "}"])
+def test_a_file_that_json_cannot_hold_is_one_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "design.json").write_text(text)
+    with pytest.raises(UserError, match="design.json: no file of fna"):
+        find(tmp_path / "design.json")
+
+
+def test_a_layer_of_hundreds_of_letters_is_no_layer(tmp_path: Path) -> None:
+    data = json.loads(DESIGN.to_json())
+    data["arch"]["stages"][1]["layers"][0] = "k3_e" + "9" * 400
+    (tmp_path / "design.json").write_text(json.dumps(data))
+    with pytest.raises(UserError, match="has 404 letters; one has at most 60"):
+        Design.load(tmp_path)

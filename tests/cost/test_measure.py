@@ -52,7 +52,7 @@ def test_a_budget_is_limits_by_measure(text: str, limits: dict[str, int]) -> Non
         ("1T", "'1T' is no amount of MAdds"),
         ("-3M", "'-3M' is no amount of MAdds"),
         ("nan", "is no amount"),
-        ("0", "'0' must be above zero"),
+        ("0", "'0' must be at least 1"),
         ("1e400", "'1e400' is larger than any number"),
         ("params=x", "'x' is no amount of parameters"),
         ("pramas=2M", "unknown measure 'pramas'; did you mean 'params'"),

@@ -156,3 +156,11 @@ def test_two_limits_are_kept_on_the_papers_space() -> None:
 def test_a_limit_that_options_have_no_cost_for_is_left_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MEASURES, "latency", Measure("latency", "ms", lambda *_: 1.0, target="a clock"))
     assert derive([[0.0, 1.0]], {"madds": [[1, 2]]}, Budget.parse("2+1ms")) == (1,)
+
+
+def test_a_limit_of_the_largest_layer_alone_is_kept_exactly() -> None:
+    scores, memory = [[0.0, 3.0, 1.0], [0.0, 2.0]], [[5, 9, 7], [4, 8]]
+    assert derive(scores, {"memory": memory}, Budget({"memory": 8})) == (2, 1)
+    assert derive(scores, {"memory": memory}, Budget({"memory": 7})) == (2, 0)
+    with pytest.raises(UserError, match="at least 5 bytes, the budget leaves them 4"):
+        derive(scores, {"memory": memory}, Budget({"memory": 4}))

@@ -13,7 +13,7 @@ from typing import Any
 
 from fna.arch import zoo
 from fna.arch.arch import HW, Arch
-from fna.arch.heads import Head, HeadKind, describe, head_from_data
+from fna.arch.heads import DetectorKind, Head, HeadKind, describe, head_from_data
 from fna.arch.parsing import json_object, parse_json, positive, read_arch_file
 from fna.arch.plain import AnyArch, arch_from_data
 from fna.errors import UserError
@@ -47,6 +47,12 @@ class Design:
             positive("imgsz", side)
         if len(self.imgsz) != 2:
             raise UserError(f"imgsz must be height and width, got {self.imgsz!r}")
+        if not self.seed or not self.seed.isprintable():
+            raise UserError(f"seed must be the name of a pretrained network, or none, got {self.seed!r}")
+        least = self.head.least_side if isinstance(self.head, DetectorKind) else 1
+        if min(self.imgsz) < least:
+            size = f"{self.imgsz[0]}x{self.imgsz[1]}"
+            raise UserError(f"the head {self.head.name} needs images of at least {least} pixels a side, got {size}")
         self.described(1)
 
     def described(self, classes: int) -> Head:
@@ -90,6 +96,15 @@ class Design:
         """The design in a JSON file, or that of a run folder."""
         path = _in_folder(Path(path)) if Path(path).is_dir() else Path(path)
         return Design.from_json(read_arch_file(path), source=str(path))
+
+
+def check_run_folder(folder: Path) -> None:
+    """Raise a UserError for a run folder of before designs; nothing of it is read or written."""
+    if (folder / "seed-arch.json").is_file() and not (folder / "seed-design.json").is_file():
+        raise UserError(
+            f"{folder} is a run of before networks had designs, which this version does not read: run it again into a "
+            "new folder. Its architecture can be used: --arch takes its arch.json as a file"
+        )
 
 
 def _in_folder(folder: Path) -> Path:

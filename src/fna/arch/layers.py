@@ -231,10 +231,16 @@ def key(op: Op) -> str:
     return str(op).replace(".", "_")
 
 
+LONGEST = 60
+"""Letters of an op."""
+
+
 def parse_op(text: object) -> Op:
     """`k3_e6` -> MBConv(3, 6), `basic_k3` -> Basic(3), `skip` -> Skip(); anything else is a UserError."""
     if text == "skip":
         return Skip()
+    if isinstance(text, str) and len(text) > LONGEST:
+        raise UserError(f"op {text[:LONGEST]!r}... has {len(text)} letters; one has at most {LONGEST}")
     for kind in (MBConv, Basic, Bottleneck):
         op = kind.parse(text) if isinstance(text, str) else None
         if op is not None:

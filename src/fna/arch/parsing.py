@@ -6,6 +6,9 @@ from typing import Any
 
 from fna.errors import UserError, unknown
 
+LARGEST = 1 << 16
+"""Of channels and of pixels a side: more is a slip, and no library could make such a tensor."""
+
 
 def read_arch_file(path: str | Path) -> str:
     """The text of a JSON file with an architecture."""
@@ -23,6 +26,8 @@ def parse_json(text: str, source: str) -> Any:
         raise UserError(f"{source}: not JSON ({error})") from error
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
+    except (RecursionError, ValueError) as error:  # nested without end, or a number of thousands of digits
+        raise UserError(f"{source}: no file of fna ({str(error).partition(';')[0]})") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -53,4 +58,6 @@ def positive(where: str, value: object) -> int:
     """`value`, or a UserError where it is no positive whole number."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UserError(f"{where} must be a positive whole number, got {value!r}")
+    if value > LARGEST:
+        raise UserError(f"{where} must be at most {LARGEST}, got a number of {len(str(value))} digits")
     return value

@@ -16,8 +16,6 @@ DETECTION_DEFAULTS: dict[str, dict[str, Any]] = {
     "retinanet": {"score_threshold": 0.05, "nms_threshold": 0.5, "detections": 100},  # their detection library's
 }
 SSD_SIZE = (320, 320)
-SMALLEST_SIDE = 32
-"""Pixels of an image that a detector takes: one cell at the deepest stride."""
 RETINANET_SHORT_SIDE = 800
 """Paper A.1."""
 
@@ -54,8 +52,8 @@ def _detector_sizes(kind: DetectorKind, config: Config) -> dict[str, Any]:
         imgsz = imgsz or SSD_SIZE
     elif imgsz is None and how.short_side is None:
         how = how.model_copy(update={"short_side": RETINANET_SHORT_SIDE})
-    if imgsz is not None and min(imgsz) < SMALLEST_SIDE:
-        raise UserError(f"imgsz is {imgsz[0]}x{imgsz[1]}; detectors need sides of at least {SMALLEST_SIDE} pixels")
+    if imgsz is not None and min(imgsz) < kind.least_side:
+        raise UserError(f"imgsz is {imgsz[0]}x{imgsz[1]}; detectors need sides of at least {kind.least_side} pixels")
     return {"imgsz": imgsz, "detection": how}
 
 

@@ -37,10 +37,13 @@ HeadText = Annotated[str, BeforeValidator(head_text)]
 
 def checked_budgets(value: object) -> object:
     """Texts joined by commas, each of which must be a budget; anything else is passed on to be judged by its type."""
-    texts = split_commas(value)
+    texts, seen = split_commas(value), dict[str, str]()
     for text in texts if isinstance(texts, (tuple, list)) else ():
         if isinstance(text, str):
-            Budget.parse(text)
+            limits = str(Budget.parse(text).as_dict())
+            if limits in seen:
+                raise UserError(f"budgets {seen[limits]!r} and {text!r} are the same; give each once")
+            seen[limits] = text
     return texts
 
 

@@ -66,7 +66,8 @@ class Measure:
             raise UserError(f"{text!r} is larger than any number; leave the limit out for none")
         value = round(value) if self.target is None else value
         if value <= 0:
-            raise UserError(f"{text!r} must be above zero")
+            least = "at least 1" if self.target is None else "above zero"
+            raise UserError(f"{text!r} must be {least}: is a suffix missing?")
         return value
 
 

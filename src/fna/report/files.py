@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from fna.arch.arch import HW, Arch
-from fna.arch.design import Design
+from fna.arch.design import Design, check_run_folder
 from fna.arch.plain import AnyArch
 from fna.errors import UserError
 from fna.files import read_json
@@ -72,6 +72,7 @@ class RunFiles:
     def __init__(self, folder: Path) -> None:
         if not (folder / "config.yaml").is_file():
             raise UserError(f"{folder} is not a run folder: it has no config.yaml")
+        check_run_folder(folder)
         self.folder = folder
         try:
             config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from fna.arch.design import check_run_folder
 from fna.config.config import Config
 from fna.config.files import load_config, to_yaml
 from fna.errors import UserError
@@ -68,6 +69,7 @@ class Run:
         folder = Path(folder)
         if not (folder / "config.yaml").is_file():
             raise UserError(f"{folder} is not a run folder: it has no config.yaml")
+        check_run_folder(folder)
         if processes.started_by_launcher():
             changes = {"devices": 1, "nodes": 1} | changes
         return cls(folder, load_config(folder / "config.yaml").model_copy(update=changes))

@@ -56,7 +56,8 @@ class Knapsack:
         steps: list[tuple[Array, Array]] = []
         for d, row in enumerate(self.scores):
             options = np.array([table[d] for table in self.costs], float).reshape(len(limits), len(row)).T
-            spent, score = (spent[:, None] + options).reshape(-1, len(limits)), (score[:, None] + np.array(row)).ravel()
+            score = (score[:, None] + np.array(row)).ravel()
+            spent = (spent[:, None] + options).reshape(len(score), len(limits))  # no -1: there may be no limit at all
             left = limits - spent
             hopeful = (left >= least[d + 1]).all(1) & (score + rest[d + 1] + (left * prices).sum(1) >= floor)
             chosen = np.flatnonzero(hopeful)

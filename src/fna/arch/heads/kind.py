@@ -10,6 +10,7 @@ from typing import Any, ClassVar, get_type_hints
 
 from fna.arch.arch import Outputs, Tap
 from fna.arch.convs import Conv
+from fna.arch.parsing import LARGEST
 from fna.errors import UserError
 
 Numbers = tuple[int, ...]
@@ -81,6 +82,8 @@ class DetectorKind(HeadKind):
     """What heads for boxes have besides: the rules by which their outputs are meant, and what those need to know."""
 
     gives: ClassVar[str] = "boxes"
+    least_side: ClassVar[int] = 32
+    """Pixels a side that images must have at least: one cell at the deepest stride."""
     rules: ClassVar[str]
     """Of `fna.tasks`: `ssd` or `retinanet`."""
 
@@ -160,7 +163,7 @@ def _is(value: object, kind: Any) -> bool:
     if kind == int | None:
         return value is None or _is(value, int)
     if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool) and value > 0
+        return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST
     return isinstance(value, kind)
 
 

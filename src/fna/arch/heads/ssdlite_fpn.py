@@ -8,6 +8,10 @@ from fna.arch.convs import Conv
 from fna.arch.heads.convs import rising, separable
 from fna.arch.heads.kind import At, DetectorKind, Head, HeadConv, HeadKind, Numbers
 from fna.arch.heads.ssdlite import predictions, predictions_read, ssd_anchors
+from fna.errors import UserError
+
+DEEPEST = 32
+"""Stride of the deepest map of a backbone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class SsdLiteFpn(DetectorKind):
     def __post_init__(self) -> None:
         HeadKind.__post_init__(self)
         rising(self.name, self.taps)
+        if self.taps[-1] >= DEEPEST:
+            raise UserError(f"{self.name}: taps are strides below {DEEPEST}, whose map it has anyway, got {self.taps}")
 
     @property
     def maps(self) -> int:
