@@ -86,7 +86,7 @@ def test_the_probability_to_be_better_is_that_of_the_normal_distribution() -> No
     [
         ({"format": None}, "has format None, this version reads 'fna-search-1': search again"),
         ({"format": "fna-search-2"}, "has format 'fna-search-2'"),
-        ({"strategy": "tarot"}, "strategy: Input should be 'alphas'"),
+        ({"strategy": "tarot"}, "unknown strategy 'tarot'"),
         ({"wall_seconds": "12"}, "wall_seconds: Input should be a valid number"),
         ({"picks": []}, "picks: Extra inputs are not permitted"),
         ({"worth": None}, "worth: Input should be"),

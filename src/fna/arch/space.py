@@ -1,7 +1,7 @@
 """A space is an architecture with candidates at each layer."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from fna.arch.arch import HW, Arch, Place, Stage, Tap, places
@@ -152,6 +152,13 @@ class Space:
                 if len(candidates) > 1:
                     path.append(candidates.index(op))
         return tuple(path)
+
+
+GROUPINGS: dict[str, Callable[[Space, Path], tuple[Decision, ...]]] = {
+    "stage": Space.stage_decisions,
+    "layer": Space.layer_decisions,
+}
+"""What decides as one, by name (`search.swap`), from a space and the seed's path."""
 
 
 def _stage_text(layers: Sequence[Sequence[Op]], option: Path) -> str:

@@ -13,7 +13,8 @@ from pydantic import (
     PositiveInt,
 )
 
-from fna.config.types import Expansions, ImageSize, Milestones, split_commas
+from fna.arch.space import GROUPINGS
+from fna.config.types import Expansions, Grouping, ImageSize, Milestones, split_commas
 
 
 class Section(BaseModel):
@@ -55,8 +56,10 @@ class Search(Section):
         "swaps",
         description="alphas: the paper's gradient of the mixture; swaps: paired loss change of single changes",
     )
-    swap: Literal["stage", "layer"] = Field(
-        "stage", description="swaps: what decides as one, a whole stage (kernel, expansion, depth) or each layer"
+    swap: Grouping = Field(
+        "stage",
+        description=f"swaps: what decides as one ({', '.join(GROUPINGS)}): a whole stage has one kernel, one expansion "
+        "and so many layers",
     )
     depths: tuple[PositiveInt, ...] = Field(
         (), description="layers per searched stage; default: the paper's for the head"

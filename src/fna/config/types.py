@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, Posi
 
 from fna.arch.arch import parse_imgsz
 from fna.arch.heads import head_from_data, parse_head
+from fna.arch.space import GROUPINGS
 from fna.cost.budget import Budget
 from fna.errors import UserError, unknown
 from fna.tasks.kinds import TASKS
@@ -54,6 +55,14 @@ def split_commas(value: object) -> object:
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
+def known_grouping(value: object) -> object:
+    """A name of `fna.arch.space.GROUPINGS`; what is no text is passed on to be judged by its type."""
+    if isinstance(value, str) and value not in GROUPINGS:
+        raise unknown("grouping", value, GROUPINGS)
+    return value
+
+
+Grouping = Annotated[str, BeforeValidator(known_grouping)]
 Expansions = tuple[PositiveInt | PositiveFloat, ...]
 """Whole numbers stay such, so that a layer has one name."""
 Budgets = Annotated[tuple[str, ...], BeforeValidator(checked_budgets)]

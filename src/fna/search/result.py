@@ -8,19 +8,30 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from fna.arch.decision import Decision
 from fna.arch.design import Design
-from fna.errors import UserError
+from fna.arch.space import GROUPINGS
+from fna.errors import UserError, unknown
 from fna.files import read_json, write_json
 
 FORMAT = "fna-search-1"
 FILE = "search/result.json"
 
-Strategy = Literal["alphas", "swaps-layer", "swaps-stage"]
+STRATEGIES = ("alphas", *(f"swaps-{grouping}" for grouping in GROUPINGS))
+
+
+def known_strategy(value: object) -> object:
+    """A name of `STRATEGIES`; what is no text is passed on to be judged by its type."""
+    if isinstance(value, str) and value not in STRATEGIES:
+        raise unknown("strategy", value, STRATEGIES)
+    return value
+
+
+Strategy = Annotated[str, BeforeValidator(known_strategy)]
 FrozenValues = tuple[tuple[float, ...], ...]
 """`OptionValues` that nothing can change."""
 Numbers = dict[str, int | float]

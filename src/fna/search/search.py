@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from fna.arch.decision import Decision, OptionValues, Path, path_of, size_log10
 from fna.arch.heads import Head
-from fna.arch.space import Space, expand
+from fna.arch.space import GROUPINGS, Space, expand
 from fna.config.config import Config
 from fna.config.sections import Search
 from fna.cost.count import candidate_madds
@@ -31,7 +31,7 @@ from fna.runs.run import Run
 from fna.runs.steps import each_step
 from fna.search.health import Probabilities, stage_health
 from fna.search.ranks import repeatability
-from fna.search.result import DecisionRecord, SearchResult, Strategy, read_result, write_result
+from fna.search.result import DecisionRecord, SearchResult, read_result, write_result
 from fna.search.scores import worth
 from fna.search.swaps import score_swaps
 from fna.search.two_paths import Pairs, keep_others, sample_pairs
@@ -91,17 +91,15 @@ def wall_seconds(run: Run) -> float:
     return float(entry.get("wall_seconds", 0.0))
 
 
-def strategy(how: Search) -> Strategy:
-    """The name of the configured estimator."""
-    if how.method == "alphas":
-        return "alphas"
-    return "swaps-stage" if how.swap == "stage" else "swaps-layer"
+def strategy(how: Search) -> str:
+    """The name of the configured estimator, one of `STRATEGIES`."""
+    return "alphas" if how.method == "alphas" else f"swaps-{how.swap}"
 
 
 def make_decisions(space: Space, seed: Seed, how: Search) -> tuple[Decision, ...]:
-    """What decides as one: whole stages where swaps are so configured, else every layer."""
-    path = space.path_of(seed.arch)
-    return space.stage_decisions(path) if strategy(how) == "swaps-stage" else space.layer_decisions(path)
+    """What decides as one: what swaps are configured for; every layer where alphas are learned."""
+    grouping = "layer" if how.method == "alphas" else how.swap
+    return GROUPINGS[grouping](space, space.path_of(seed.arch))
 
 
 def search_once(run: Run, task: Task, seed: Seed, space: Space, replica: int, costs: list[list[int]]) -> OptionValues:
