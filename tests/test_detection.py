@@ -14,7 +14,7 @@ from drawn import assert_equal_weights, configured, stop_at
 from drawn_boxes import TINY_BOXES, draw_boxes
 from fna import jobs, pipeline
 from fna.arch.design import Design
-from fna.arch.heads import describe
+from fna.arch.heads import describe, parse_head
 from fna.arch.zoo import mobilenet_v2
 from fna.config.config import Config
 from fna.config.files import from_data
@@ -296,3 +296,14 @@ def test_images_of_several_sizes_are_still_padded_to_multiples_of_32(data: Path)
     batch = task.collate([task.validation()[0]])
     assert batch["size"].tolist() == [[50, 67]]
     assert batch["image"].shape == (1, 3, 64, 96)
+
+
+def test_a_design_with_images_as_they_are_is_told_that_ssdlite_has_them_resized(data: Path, tmp_path: Path) -> None:
+    design = Design("none", mobilenet_v2(0.1), parse_head("ssdlite"), 32, (48, 48))
+    (tmp_path / "mine.json").write_text(design.to_json())
+    how = config(imgsz=None)
+    job = jobs.start("train", data, tmp_path / "run", how, str(tmp_path / "mine.json"))
+    assert (
+        "note: the design has images as they are; ssdlite has them resized to 320x320"
+        in (job.run.folder / "log.txt").read_text()
+    )

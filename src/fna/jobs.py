@@ -101,13 +101,13 @@ def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: st
     if verb == "train":
         keep_design(job, arch)
     describe(job)
-    for line in given_way(given, wanted_network(arch, seed), seed):
+    for line in given_way(given, wanted_network(arch, seed), job.design(seed.arch)):
         run.note(f"  note: {line}")
     return job
 
 
-def given_way(config: Config, network: Design | AnyArch, seed: AnySeed) -> list[str]:
-    """What a design overrules, a sentence each; and that its own seed gives way to the one that is given."""
+def given_way(config: Config, network: Design | AnyArch, made: Design) -> list[str]:
+    """What a design overrules of the configuration, and what of it gives way in the network that is made."""
     if not isinstance(network, Design):
         return []
     lines = []
@@ -117,8 +117,11 @@ def given_way(config: Config, network: Design | AnyArch, seed: AnySeed) -> list[
         lines.append(f"output_stride {config.output_stride} gives way to the design's {network.output_stride}")
     if network.resize and config.imgsz not in (None, network.imgsz):
         lines.append(f"imgsz {config.imgsz} gives way to the design's {network.imgsz}")
-    if network.seed not in ("none", seed.name):
-        lines.append(f"the design names the seed {network.seed}; what is trained starts from {seed.name}")
+    if network.seed not in ("none", made.seed):
+        lines.append(f"the design names the seed {network.seed}; what is trained starts from {made.seed}")
+    if made.resize and not network.resize:
+        size = f"{made.imgsz[0]}x{made.imgsz[1]}"
+        lines.append(f"the design has images as they are; {made.head.name} has them resized to {size} (--imgsz)")
     return lines
 
 

@@ -1,6 +1,8 @@
 """The command line as a user meets it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,12 @@ def test_check_reports_and_its_status_says_whether_there_are_errors(
     status, out, _ = run(capsys, "check", str(data))
     assert status == 1
     assert "0.png" in out
+
+
+def test_a_reader_that_goes_away_is_no_failure() -> None:
+    command = [sys.executable, "-m", "fna.cli", "count", "mobilenet_v2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == ("", 141)

@@ -1,6 +1,7 @@
 """The command line: one verb, one function; torch is imported by the verbs that need it."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -347,6 +348,10 @@ def usage() -> str:
     )
 
 
+CLOSED_PIPE = 141
+"""The exit status of what a shell ends by SIGPIPE."""
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run a verb; a user's mistake is one line on stderr and exit status 2."""
     words = list(sys.argv[1:] if words is None else words)
@@ -361,7 +366,13 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if words[0] not in VERBS:
             raise unknown("verb", words[0], VERBS)
-        return VERBS[words[0]].main(words[1:])
+        status = VERBS[words[0]].main(words[1:])
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read it has gone, as after `| head`: there is nothing left to say, and nowhere to say it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
     except UserError as error:
         if debug:
             raise
