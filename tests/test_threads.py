@@ -1,6 +1,6 @@
 """Threads that wait for others sleep soon, in every process; OpenMP itself tells what it was given.
 
-`OMP_DISPLAY_ENV=verbose` lets each process that loads it print the values in force: GNU's `GOMP_SPINCOUNT = '1000'`,
+`OMP_DISPLAY_ENV=verbose` lets each process that loads it print the values in force: GNU's `GOMP_SPINCOUNT = '10000'`,
 Intel's and LLVM's `KMP_BLOCKTIME='1'`.
 """
 
@@ -20,7 +20,7 @@ from fna.threads import WAITING, wait_politely
 
 SHOWN = re.compile(r"(?:GOMP_SPINCOUNT|KMP_BLOCKTIME)\s*=\s*'([^']*)'")
 NAMES = ("OMP_WAIT_POLICY", *WAITING)
-OURS = {"1000", "1"}
+OURS = {"10000", "1"}
 TWO_PROCESSES = """
 import sys
 from pathlib import Path

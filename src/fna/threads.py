@@ -3,10 +3,11 @@
 import os
 from collections.abc import MutableMapping
 
-WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
+WAITING = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}
 """How long a waiting thread spins before it sleeps: what GNU's OpenMP counts up to (torch's own on Linux), and the
-milliseconds of Intel's and LLVM's (conda, macOS). With 1000 GNU's keeps 96 % of its speed on idle cores; with 10,000
-it nearly stands still, as by default, where another process has a core (docs/performance.md)."""
+milliseconds of Intel's and LLVM's (conda, macOS). With 10,000 GNU's keeps 92 to 104 % of its speed on idle cores of two
+machines, and beside a busy process is two to many times as fast as by default; 1000 is faster there, but on one of the
+two takes a quarter of the speed on idle cores (docs/performance.md)."""
 
 
 def wait_politely(environment: MutableMapping[str, str] = os.environ) -> None:
