@@ -6,7 +6,7 @@ from typing import Any
 
 from fna.arch import zoo
 from fna.arch.arch import Arch
-from fna.arch.design import Design, find, find_arch
+from fna.arch.design import Design, backbone_of, find, with_layers
 from fna.arch.heads import parse_head
 from fna.arch.plain import AnyArch
 from fna.config.config import Config
@@ -74,34 +74,39 @@ def wanted_task(config: Config) -> str | None:
     return None if config.task == "auto" else config.task
 
 
-def prepare(data: str | Path, config: Config, arch: str | None = None) -> tuple[Config, AnySeed, Task]:
+def prepare(data: str | Path, config: Config) -> tuple[Config, AnySeed, Task]:
     """The resolved configuration, the seed and the task for the data; nothing is written."""
     seed = load_seed(config)
-    network = wanted_network(arch, seed)
+    config, task = open_task(data, config, seed)
+    return config, seed, task
+
+
+def open_task(data: str | Path, config: Config, seed: AnySeed) -> tuple[Config, Task]:
+    """The resolved configuration and the task for the data."""
     wanted = wanted_task(config)
     opened = open_data(data, wanted)
-    config = with_design(config, network) if isinstance(network, Design) else config
     config = resolved(config, wanted or task_of_data(opened.kind))
-    return config, seed, imported(TASKS[config.task].task)(config, opened, seed.mean, seed.std)
+    return config, imported(TASKS[config.task].task)(config, opened, seed.mean, seed.std)
 
 
 def start(verb: str, data: str | Path, out: str | Path, config: Config, arch: str | None = None) -> Job:
     """Check seed, architecture and data, then make the run folder; nothing is written when one is wrong."""
-    given = config
-    config, seed, task = prepare(data, config, arch)
+    given, seed = config, load_seed(config)
+    network = wanted_network(arch, seed)
+    config, task = open_task(data, with_design(config, network), seed)
     check_batches(config, verb)
     if verb != "train":
         searchable(seed)
         count_data(task.design(seed.name, seed.arch), len(task.classes))  # refuses what a search cannot count
-    for backbone in (seed.arch, wanted_backbone(arch, seed)):
+    for backbone in (seed.arch, backbone_of(network)):
         count(task.design(seed.name, backbone), len(task.classes))  # refuses what cannot be built
     run = Run.create(out, config)
     write_json(run.folder / "run.json", {"verb": verb, "data": str(Path(data).resolve()), "arch": arch})
     job = Job(run, seed, task)
     if verb == "train":
-        keep_design(job, arch)
+        keep_design(job, network)
     describe(job)
-    for line in given_way(given, wanted_network(arch, seed), job.design(seed.arch)):
+    for line in given_way(given, network, job.design(seed.arch)):
         run.note(f"  note: {line}")
     return job
 
@@ -173,26 +178,22 @@ def wanted_network(text: str | None, seed: AnySeed) -> Design | AnyArch:
     if text in (None, "seed"):
         return seed.arch
     found = find(str(text))
-    arch = found.arch if isinstance(found, Design) else found
+    arch = backbone_of(found)
     if isinstance(seed, PlainSeed) and arch != seed.arch:
         raise UserError(f"--arch {text}: {seed.arch.name} is trained as it is; leave out --arch")
     if isinstance(seed, Seed):
-        layers = find_arch(str(text))  # refuses a plain backbone
+        layers = with_layers(arch, str(text))
         if seed.weights:
             plan(seed.arch, layers)  # refuses what the seed's weights cannot start
     return found
 
 
-def wanted_backbone(text: str | None, seed: AnySeed) -> AnyArch:
-    """As `wanted_network`, of a design its backbone."""
-    wanted = wanted_network(text, seed)
-    return wanted.arch if isinstance(wanted, Design) else wanted
-
-
-def with_design(config: Config, design: Design) -> Config:
+def with_design(config: Config, network: Design | AnyArch) -> Config:
     """The configuration with the head, output stride and image size of a design, which says them for itself."""
-    size = {"imgsz": design.imgsz} if design.resize else {}
-    return config.model_copy(update={"head": str(design.head), "output_stride": design.output_stride} | size)
+    if not isinstance(network, Design):
+        return config
+    size = {"imgsz": network.imgsz} if network.resize else {}
+    return config.model_copy(update={"head": str(network.head), "output_stride": network.output_stride} | size)
 
 
 def backbone_in(job: Job, name: str) -> AnyArch:
@@ -213,8 +214,6 @@ def backbone_in(job: Job, name: str) -> AnyArch:
     return found.arch
 
 
-def keep_design(job: Job, arch: str | None) -> None:
+def keep_design(job: Job, network: Design | AnyArch) -> None:
     """What a run of `fna train` trains, in its design.json, so that it goes on without the file that it is from."""
-    file = job.run.folder / "design.json"
-    if not file.is_file():
-        write_text(file, job.design(wanted_backbone(arch, job.seed)).to_json())
+    write_text(job.run.folder / "design.json", job.design(backbone_of(network)).to_json())

@@ -10,7 +10,7 @@ from fna.config.files import from_data, load_config, recipe_path
 from fna.derivation import configured_budgets, labelled, run_derive, run_search
 from fna.errors import UserError
 from fna.files import write_json, write_text
-from fna.jobs import Job, backbone_in, keep_design, reopen, start
+from fna.jobs import Job, backbone_in, keep_design, reopen, start, wanted_network
 from fna.report import write_report
 from fna.search.result import read_result
 from fna.search.search import make_space
@@ -57,7 +57,8 @@ def do_search(job: Job, arch: str | None) -> None:
 
 def do_train(job: Job, arch: str | None) -> None:
     """Fine-tune one network: a design, an architecture, or `seed`."""
-    keep_design(job, arch)
+    if not (job.run.folder / "design.json").is_file():  # the process was killed before it had written it
+        keep_design(job, wanted_network(arch, job.seed))
     run_train(job, backbone_in(job, "design.json"), "train")
 
 

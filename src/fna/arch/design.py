@@ -159,15 +159,18 @@ def find(text: str | Path) -> Design | AnyArch:
         raise UserError(f"{path}: {error}") from error
 
 
-def find_any(text: str | Path) -> AnyArch:
-    """As `find`, of a design its backbone."""
-    found = find(text)
-    return found.arch if isinstance(found, Design) else found
+def backbone_of(network: Design | AnyArch) -> AnyArch:
+    """Of a design its backbone; an architecture itself."""
+    return network.arch if isinstance(network, Design) else network
 
 
 def find_arch(text: str | Path) -> Arch:
-    """As `find_any`; a UserError where it is a plain backbone."""
-    arch = find_any(text)
+    """As `find`, of a design its backbone; a UserError where that is a plain one."""
+    return with_layers(backbone_of(find(text)), str(text))
+
+
+def with_layers(arch: AnyArch, text: str) -> Arch:
+    """The architecture; a UserError that names `text`, where it was found, for a plain backbone."""
     if isinstance(arch, Arch):
         return arch
     raise UserError(f"{text} is {arch.name}, which has no layers as data; fna train --backbone {arch.name} trains it")
