@@ -234,7 +234,7 @@ def test_an_architecture_edited_by_hand_is_the_one_that_is_trained(data: Path, f
     shutil.copytree(finished, run)
     shutil.rmtree(run / "train")
     edited = zoo.lookup("fna_deeplabv3_w010")
-    (run / "design.json").write_text(Design.load(run).with_arch(edited).to_json())
+    (run / "design.json").write_text(replace(Design.load(run), arch=edited).to_json())
     verb, job, arch = jobs.reopen(run)
     pipeline.execute(verb, job, arch)
     assert Design.load(run / "train/design.json").arch == edited

@@ -1,5 +1,7 @@
 """Costs and budgets are values: written as people write them, and held by every measure that is limited."""
 
+from dataclasses import replace
+
 import pytest
 
 from fna.arch.design import Design
@@ -96,7 +98,7 @@ def test_what_the_options_cost_is_what_whole_networks_differ_by() -> None:
     for measure in (MADDS, PARAMS):
         for d in (0, 7, 24):
             for option in range(len(decisions[d].options)):
-                other = cost_of(DESIGN.with_arch(space.pick((*path[:d], option, *path[d + 1 :]))), 5)
+                other = cost_of(replace(DESIGN, arch=space.pick((*path[:d], option, *path[d + 1 :]))), 5)
                 difference = rows[measure.name][d][option] - rows[measure.name][d][path[d]]
                 assert other[measure.name] - own[measure.name] == difference
 

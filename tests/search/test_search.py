@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from fna.arch import zoo
-from fna.arch.decision import Decision, Path, option_costs, path_of, pick_of, seed_pick
+from fna.arch.decision import Decision, Path, option_costs, path_of, seed_pick
 from fna.arch.space import expand
 from fna.config.files import from_data
 from fna.config.sections import Search
@@ -74,7 +74,6 @@ def test_swaps_are_all_paths_that_differ_from_the_seeds_in_one_layer() -> None:
 
 def test_swaps_of_stages_change_a_whole_stage_to_one_kernel_and_expansion() -> None:
     assert path_of(STAGES, seed_pick(STAGES)) == SEED_PATH
-    assert pick_of(STAGES, SEED_PATH) == seed_pick(STAGES)
     # Stages of up to 4, 4, 6, 6, 4 and 1 layers with 6 ops each; the seed's own is one of them.
     assert [len(decision.options) for decision in STAGES] == [24, 24, 36, 36, 24, 6]
     for group, _, path in single_swaps(STAGES):

@@ -42,16 +42,6 @@ def path_of(decisions: Sequence[Decision], pick: Pick) -> Path:
     return tuple(c for decision, option in zip(decisions, pick, strict=True) for c in decision.candidates[option])
 
 
-def pick_of(decisions: Sequence[Decision], path: Path) -> Pick:
-    """The pick whose path this is; ValueError where a part of it is no option."""
-    pick, first = [], 0
-    for decision in decisions:
-        last = first + len(decision.candidates[0])
-        pick.append(decision.candidates.index(path[first:last]))
-        first = last
-    return tuple(pick)
-
-
 def option_costs(
     decisions: Sequence[Decision], costs: Sequence[Sequence[int]], join: Callable[[Iterable[int]], int] = sum
 ) -> list[list[int]]:

@@ -6,7 +6,7 @@ Everything downstream takes a design: `fna.cost` and `fna.nn.cost` count it, `fn
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -58,10 +58,6 @@ class Design:
     def described(self, classes: int) -> Head:
         """The head on this backbone as data."""
         return describe(self.head, self.arch, classes, self.output_stride)
-
-    def with_arch(self, arch: AnyArch) -> "Design":
-        """The same with another backbone."""
-        return replace(self, arch=arch)
 
     def __str__(self) -> str:
         """One line: `mobilenet_v2_w035 [k3_e1 | 2 k3_e6 | ...] + fpn(width=64), OS 32, 360x480`."""

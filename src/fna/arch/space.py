@@ -1,6 +1,5 @@
 """A space is an architecture with candidates at each layer."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -70,11 +69,6 @@ class Space:
             for stage in self.stages
         )
         return replace(self, stages=stages)
-
-    @property
-    def size_log10(self) -> float:
-        """log10 of the number of paths."""
-        return sum(math.log10(len(candidates)) for _, candidates in self.searched)
 
     def ops_on(self, path: Sequence[int]) -> list[list[Op]]:
         """The op at every layer of every stage under `path`, identities included."""

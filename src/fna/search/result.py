@@ -142,11 +142,6 @@ class Verdict(Record):
     design: dict[str, Any]
     cost: Numbers
 
-    @property
-    def seed_kept(self) -> bool:
-        """Whether no finalist took the seed's place."""
-        return self.chosen is None
-
 
 class SearchResult(Record):
     """A finished search. `size_log10` is the size of the space searched: log10 of the number of picks of `decisions`.
