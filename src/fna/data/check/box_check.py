@@ -16,7 +16,7 @@ from fna.data.check.image_check import (
     errors_first,
     overlaps,
     rotated,
-    size_differs,
+    sizes_differ,
     unreadable,
 )
 from fna.data.check.rendering import counted, frame, share_cell, sizes_line
@@ -76,7 +76,9 @@ def check_boxes(data: DetectionData) -> BoxCheckReport:
     for split, samples in data.splits.items():
         found = examined[split]
         problems += [*unreadable(split, found), *rotated(split, found, "are the boxes drawn on the upright image?")]
-        problems += [*_sizes_differ(split, samples, found), *_twice(split, samples)]
+        pairs = ((one, sample.size) for sample, one in zip(samples, found, strict=True))
+        problems += sizes_differ(split, pairs, "annotation", "draw the boxes on the upright image")
+        problems += _twice(split, samples)
         problems += [*_faults(split, samples, found), *_labels(data, split, samples)]
     problems += overlaps(data.splits)
     for split, count in counts.items():
@@ -116,15 +118,6 @@ def _count(data: DetectionData, samples: Sequence[BoxSample], examined: Sequence
 def _histogram(values: NDArray[np.float64], limits: tuple[float, ...]) -> NDArray[np.int64]:
     """How many values are below the first limit, below the second, ..., and not below the last."""
     return np.bincount(np.searchsorted(limits, values, side="right"), minlength=len(limits) + 1)
-
-
-def _sizes_differ(split: str, samples: Sequence[BoxSample], examined: Sequence[ExaminedImage]) -> list[Problem]:
-    found = [
-        size_differs(one, sample.size, "annotation", "draw the boxes on the upright image")
-        for sample, one in zip(samples, examined, strict=True)
-    ]
-    files = tuple(text for text in found if text is not None)
-    return [Problem("error", f"{split}: image and annotation differ in size (height x width)", files)] if files else []
 
 
 def _twice(split: str, samples: Sequence[BoxSample]) -> list[Problem]:

@@ -1,7 +1,7 @@
 """What the checks of all tasks share: the report's frame, and what can be wrong with the images themselves."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -61,7 +61,16 @@ def rotated(split: str, examined: Sequence[ExaminedImage], question: str) -> lis
     return [Problem("warning", f"{split}: rotated by EXIF; {question}", files)] if files else []
 
 
-def size_differs(examined: ExaminedImage, size: Size | None, what: str, remedy: str) -> str | None:
+def sizes_differ(
+    split: str, pairs: Iterable[tuple[ExaminedImage, Size | None]], what: str, remedy: str
+) -> list[Problem]:
+    """One error with every image whose size is not that of its mask or annotation."""
+    found = [_size_differs(one, size, what, remedy) for one, size in pairs]
+    files = tuple(text for text in found if text is not None)
+    return [Problem("error", f"{split}: image and {what} differ in size (height x width)", files)] if files else []
+
+
+def _size_differs(examined: ExaminedImage, size: Size | None, what: str, remedy: str) -> str | None:
     """A sentence where both sizes are known and differ, with a hint when the EXIF rotation explains it."""
     if examined.image_size is None or size is None or examined.image_size == size:
         return None

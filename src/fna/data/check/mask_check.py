@@ -11,7 +11,7 @@ from fna.data.check.image_check import (
     errors_first,
     overlaps,
     rotated,
-    size_differs,
+    sizes_differ,
     unreadable,
 )
 from fna.data.check.rendering import frame, image_lines
@@ -64,7 +64,9 @@ def check_masks(data: SegmentationData) -> MaskCheckReport:
     counts = {split: _count(data, found) for split, found in examined.items()}
     problems = [*data.problems, *empty_splits(data.splits)]
     for split, found in examined.items():
-        problems += [*_unreadable(split, found), *_sizes_differ(split, found), *_unknown_values(data, split, found)]
+        pairs = ((one, one.mask_size) for one in found)
+        differ = sizes_differ(split, pairs, "mask", "rotate the mask")
+        problems += [*_unreadable(split, found), *differ, *_unknown_values(data, split, found)]
     problems += overlaps(data.splits)
     for split, count in counts.items():
         if count.images:
@@ -111,12 +113,6 @@ def _unreadable(split: str, examined: list[Examined]) -> list[Problem]:
         *([Problem("error", f"{split}: mask cannot be used", masks)] if masks else []),
         *rotated(split, examined, "is the mask drawn on the upright image?"),
     ]
-
-
-def _sizes_differ(split: str, examined: list[Examined]) -> list[Problem]:
-    found = [size_differs(one, one.mask_size, "mask", "rotate the mask") for one in examined]
-    files = tuple(text for text in found if text is not None)
-    return [Problem("error", f"{split}: image and mask differ in size (height x width)", files)] if files else []
 
 
 def _unknown_values(data: SegmentationData, split: str, examined: list[Examined]) -> list[Problem]:
