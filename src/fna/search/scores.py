@@ -6,6 +6,7 @@ from statistics import fmean, variance
 
 from fna.arch.decision import Decision, OptionValues
 from fna.config.sections import Search
+from fna.search import trials
 from fna.search.result import FrozenValues, SearchResult, Worth
 from fna.search.swaps import TEMPERATURE
 
@@ -26,7 +27,7 @@ def worth(decisions: Sequence[Decision], replicas: Sequence[OptionValues], how: 
     return Worth(
         unit=unit,
         mean=frozen(together(replicas, fmean)),
-        standard_errors=frozen(together(replicas, error_of_mean)) if len(replicas) > 1 else None,
+        standard_errors=frozen(together(replicas, trials.standard_error)) if len(replicas) > 1 else None,
         scores=frozen(scores),
         replicas=tuple(frozen(replica) for replica in replicas),
     )
@@ -48,11 +49,6 @@ def score_sets(result: SearchResult, how: Search) -> list[OptionValues]:
 def together(replicas: Sequence[OptionValues], combine: Callable[[Sequence[float]], float]) -> list[list[float]]:
     """One value for each option from those of the replicas."""
     return [[combine(values) for values in zip(*rows, strict=True)] for rows in zip(*replicas, strict=True)]
-
-
-def error_of_mean(values: Sequence[float]) -> float:
-    """The standard error of the mean of at least two values."""
-    return math.sqrt(variance(values) / len(values))
 
 
 def standard_error(replicas: Sequence[OptionValues]) -> float:
