@@ -12,10 +12,21 @@ from pydantic.fields import FieldInfo
 
 from fna.arch.heads import HEADS, HeadKind
 from fna.arch.heads.kind import option_text
+from fna.arch.space import GROUPINGS
 from fna.config.config import Config
 from fna.config.files import recipe_names
 from fna.config.sections import Section
-from fna.config.types import Budgets, Expansions, HeadText, ImageSize, MemorySize, Milestones, TaskName, Triple
+from fna.config.types import (
+    Budgets,
+    Expansions,
+    Grouping,
+    HeadText,
+    ImageSize,
+    MemorySize,
+    Milestones,
+    TaskName,
+    Triple,
+)
 from fna.files import write_text
 from fna.tasks.kinds import TASKS
 
@@ -27,6 +38,7 @@ WRITTEN = [
     (MemorySize, "an amount of memory"),
     (Milestones, "numbers > 0, < 1, joined by commas"),
     (Expansions, "list of numbers > 0"),
+    (Grouping, ", ".join(f"`{name}`" for name in GROUPINGS)),
     (TaskName, ", ".join(f"`{name}`" for name in ("auto", *TASKS))),
 ]
 """How people write the values of types that read text in a form of their own."""

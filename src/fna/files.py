@@ -10,6 +10,17 @@ from typing import Any
 from fna.errors import UserError
 
 
+def check_run_folder(folder: Path) -> None:
+    """Raise a UserError for a folder that is no run, or one of before designs: nothing of it is read or written."""
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"{folder} is not a run folder: it has no config.yaml")
+    if (folder / "seed-arch.json").is_file() and not (folder / "seed-design.json").is_file():
+        raise UserError(
+            f"{folder} is a run of before networks had designs, which this version does not read: run it again into a "
+            "new folder. Its architecture can be used: --arch takes its arch.json as a file"
+        )
+
+
 def new_folder(out: str | Path) -> Path:
     """Make `out`, or `out-2` and so on where it exists and is not empty; nothing is ever overwritten."""
     folder, n = Path(out), 1

@@ -94,15 +94,6 @@ class Design:
         return Design.from_json(read_arch_file(path), source=str(path))
 
 
-def check_run_folder(folder: Path) -> None:
-    """Raise a UserError for a run folder of before designs; nothing of it is read or written."""
-    if (folder / "seed-arch.json").is_file() and not (folder / "seed-design.json").is_file():
-        raise UserError(
-            f"{folder} is a run of before networks had designs, which this version does not read: run it again into a "
-            "new folder. Its architecture can be used: --arch takes its arch.json as a file"
-        )
-
-
 def _in_folder(folder: Path) -> Path:
     """The design of a run folder; a UserError names others of its networks where there is none."""
     if (folder / FILE).is_file():

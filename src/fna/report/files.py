@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 from fna.arch.arch import HW, Arch
-from fna.arch.design import Design, check_run_folder
+from fna.arch.design import Design
 from fna.arch.plain import AnyArch
 from fna.errors import UserError
-from fna.files import read_json
+from fna.files import check_run_folder, read_json
 from fna.search.result import SearchResult, read_result
 from fna.tasks.kinds import TaskKind, find_task
 
@@ -70,8 +70,6 @@ class RunFiles:
     """What is in a run folder. Raises UserError where `folder` is none or a file in it cannot be read."""
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / "config.yaml").is_file():
-            raise UserError(f"{folder} is not a run folder: it has no config.yaml")
         check_run_folder(folder)
         self.folder = folder
         try:

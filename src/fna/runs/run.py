@@ -9,11 +9,9 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from fna.arch.design import check_run_folder
 from fna.config.config import Config
 from fna.config.files import load_config, to_yaml
-from fna.errors import UserError
-from fna.files import new_folder, read_json, write_json, write_text
+from fna.files import check_run_folder, new_folder, read_json, write_json, write_text
 from fna.runs import processes
 from fna.runs.engine import Engine
 from fna.runs.ledger import Ledger
@@ -67,8 +65,6 @@ class Run:
         Of torchrun or SLURM it takes their processes, however many there were before.
         """
         folder = Path(folder)
-        if not (folder / "config.yaml").is_file():
-            raise UserError(f"{folder} is not a run folder: it has no config.yaml")
         check_run_folder(folder)
         if processes.started_by_launcher():
             changes = {"devices": 1, "nodes": 1} | changes
